@@ -15,13 +15,19 @@ use super::limit::Caller;
 use crate::access::{Access, Grants, Identity, bearer};
 use crate::audit::{Audit, Entry, Event};
 use crate::clock::{self, Clock};
-use crate::model::{ControlRefusal, ControlRefusals};
+use crate::model::{ControlRefusal, ControlRefusals, Time};
 use crate::overrides::Author;
 
 /// Calls that one identity may have open at a time, until their answers begin: half of all.
 const MAX_CALLS_EACH: usize = 128;
 /// Streams that one identity may have open: half of all.
 const MAX_STREAMS_EACH: usize = 500;
+/// Calls that one identity may make at once, and then in a second: the thread that answers them has
+/// time for all others.
+const BURST: f64 = 2000.0;
+const CALLS_PER_SECOND: f64 = 500.0;
+/// From this number on those who have called and do nothing are forgotten.
+const SWEPT_FROM: usize = 64;
 /// Interval at which refusals are logged; the audit has them all.
 const WARN_INTERVAL_NANOS: u64 = 10_000_000_000;
 
@@ -57,11 +63,13 @@ pub enum Users {
     ByMode,
 }
 
-/// What an identity has open.
-#[derive(Clone, Copy, Debug, Default)]
+/// What an identity has open, and how many calls it may make.
+#[derive(Clone, Copy, Debug)]
 struct Open {
     calls: usize,
     streams: usize,
+    left: f64,
+    at: Time,
 }
 
 /// What is counted of an identity.
@@ -72,6 +80,27 @@ pub(super) enum Held {
 }
 
 impl Open {
+    fn new(at: Time) -> Open {
+        Open { calls: 0, streams: 0, left: BURST, at }
+    }
+
+    /// Whether one more call is not too many.
+    fn may_call(&mut self, now: Time) -> bool {
+        let more = now.since(self.at).as_secs_f64() * CALLS_PER_SECOND;
+        (self.left, self.at) = ((self.left + more).min(BURST), now);
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+
+    /// Whether nothing would be different were it forgotten.
+    fn is_idle(&self, now: Time) -> bool {
+        let more = now.since(self.at).as_secs_f64() * CALLS_PER_SECOND;
+        self.calls + self.streams == 0 && self.left + more >= BURST
+    }
+
     fn of(&mut self, held: Held) -> (&mut usize, usize) {
         match held {
             Held::Call => (&mut self.calls, MAX_CALLS_EACH),
@@ -94,7 +123,6 @@ impl Drop for Place {
             let (count, _) = open.of(self.held);
             *count = count.saturating_sub(1);
         }
-        self.door.open.remove_if(&self.who, |_, open| open.calls + open.streams == 0);
     }
 }
 
@@ -217,9 +245,18 @@ impl Door {
     /// A place for one more call or stream of somebody.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED: they have as many as one may.
+    /// RESOURCE_EXHAUSTED: they have as many as one may, or call too often.
     pub(super) fn place(self: &Arc<Door>, who: &Identity, held: Held) -> Result<Place, Status> {
-        let mut open = self.open.entry(who.clone()).or_default();
+        let now = self.clock.now();
+        if self.open.len() >= SWEPT_FROM && !self.open.contains_key(who) {
+            self.open.retain(|_, open| !open.is_idle(now));
+        }
+        let mut open = self.open.entry(who.clone()).or_insert_with(|| Open::new(now));
+        if matches!(held, Held::Call) && !open.may_call(now) {
+            self.refusals.count(ControlRefusal::Rate);
+            let message = format!("`{who}` makes more than {CALLS_PER_SECOND} calls a second");
+            return Err(Status::resource_exhausted(message));
+        }
         let (count, most) = open.of(held);
         // Who has to prove nothing is anybody, and not one.
         if *count < most || *who == Identity::Loopback {
@@ -282,8 +319,31 @@ mod tests {
         drop(door.place(&other, Held::Call).unwrap());
         drop(door.place(&one, Held::Stream).unwrap());
         drop(places);
-        assert!(door.open.is_empty(), "nothing is left of who has nothing open");
         let calls = door.refusals().totals()[ControlRefusal::Calls as usize];
         assert_eq!(calls, ("calls", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_floods_is_slowed_down_alone_and_forgotten_later() {
+        let door = door(Users::ByMode);
+        let calls =
+            |who: &Identity| (0..5000).filter(|_| door.place(who, Held::Call).is_ok()).count();
+        let (one, other) = (Identity::Token("one".into()), Identity::Loopback);
+        assert_eq!((calls(&one), calls(&other)), (2000, 2000));
+        let refused = door.place(&one, Held::Call).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert!(refused.message().contains("more than 500 calls a second"), "{refused}");
+        drop(door.place(&one, Held::Stream).unwrap());
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert_eq!(calls(&one), 500);
+        assert_eq!(
+            door.refusals().totals()[ControlRefusal::Rate as usize],
+            ("rate", 3000 + 3000 + 1 + 4500)
+        );
+        for user in 0..200 {
+            drop(door.place(&Identity::User(user), Held::Call).unwrap());
+            tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        }
+        assert!(door.open.len() <= SWEPT_FROM, "{}", door.open.len());
     }
 }

@@ -11,6 +11,8 @@ pub enum ControlRefusal {
     Denied,
     /// It has as many calls open as one identity may.
     Calls,
+    /// It makes more calls a second than one identity may.
+    Rate,
     /// It has as many streams open as one identity may, or all have.
     Streams,
     /// Its TLS handshake failed, took too long, or had to make room for another.
@@ -23,10 +25,11 @@ pub enum ControlRefusal {
 
 impl ControlRefusal {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [ControlRefusal; 7] = [
+    pub const ALL: [ControlRefusal; 8] = [
         ControlRefusal::Unauthenticated,
         ControlRefusal::Denied,
         ControlRefusal::Calls,
+        ControlRefusal::Rate,
         ControlRefusal::Streams,
         ControlRefusal::Handshake,
         ControlRefusal::User,
@@ -39,6 +42,7 @@ impl ControlRefusal {
             ControlRefusal::Unauthenticated => "unauthenticated",
             ControlRefusal::Denied => "denied",
             ControlRefusal::Calls => "calls",
+            ControlRefusal::Rate => "rate",
             ControlRefusal::Streams => "streams",
             ControlRefusal::Handshake => "handshake",
             ControlRefusal::User => "user",
@@ -73,6 +77,6 @@ mod tests {
         for (number, why) in ControlRefusal::ALL.into_iter().enumerate() {
             (0..=number).for_each(|_| refusals.count(why));
         }
-        assert_eq!(refusals.totals().map(|(_, count)| count), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(refusals.totals().map(|(_, count)| count), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

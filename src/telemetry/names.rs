@@ -138,7 +138,7 @@ metrics! {
     CONNECTIONS_REFUSED = Counter "equipoise_connections_refused_total" ["listener", "reason"]
         "Connections that were closed at once, or could not be accepted, by the address that they came to.";
     CONTROL_REFUSED = Counter "equipoise_control_refused_total" ["reason"]
-        "Calls, streams and connections that the control API has refused: nobody had proved who they are (unauthenticated), or they may not (denied), one has as many open as one may (calls, streams), a TLS handshake failed (handshake), another user came by the Unix socket (user), or the gateway itself (own).";
+        "Calls, streams and connections that the control API has refused: nobody had proved who they are (unauthenticated), or they may not (denied), one has as many open as one may (calls, streams) or calls too often (rate), a TLS handshake failed (handshake), another user came by the Unix socket (user), or the gateway itself (own).";
     WORKERS = Gauge "equipoise_workers" []
         "Threads that carry requests.";
     FOLDED = Gauge "equipoise_metrics_folded_series" ["metric"]
