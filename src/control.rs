@@ -19,6 +19,7 @@ mod log_level;
 mod methods;
 mod overridden;
 mod policy;
+mod preview;
 mod server;
 mod service;
 mod sources;

@@ -18,6 +18,7 @@ mod overrides;
 mod parse;
 mod place;
 mod policies;
+mod preview;
 mod route;
 mod services;
 mod session;
@@ -72,7 +73,8 @@ const HELP: &str = "\
 Changes take effect at once, on every worker, and drop nothing that is in flight. They lie over the
 configuration file: they stay when it is reloaded, and end with the process unless it has a journal
 (`overrides:` in the file); `backends` shows them below its table, `history` who made which and why;
-`reset` takes them back, `revert` one of them. With --ttl 30m a change reverts by itself. Each is all
+`reset` takes them back, `revert` one of them. With --ttl 30m a change reverts by itself; --dry-run
+changes nothing and shows what would be, weights and shares before and after. Each is all
 or nothing and makes the service's revision one more; --expected-revision N refuses it if somebody
 else was faster.
 
@@ -89,7 +91,7 @@ Exit codes:
   2  wrong command line
   3  no such service or route
   4  refused: no token or role for it, a revision that is not the current one, no backend left, an unknown backend, a value
-     out of range, a later change of the same thing, a journal that cannot be written
+     out of range, a later change of the same thing, a journal or a strict audit that cannot be written
   5  no gateway answers there, or not in time
 
 Examples:
@@ -98,6 +100,8 @@ Examples:
   equipoise ctl backends orders --since 7                  requests, failures and codes since then
   equipoise ctl sources                                    what registries answer, and since when
   equipoise ctl methods orders                             requests, success and latency by gRPC method
+  equipoise ctl set-weight orders 127.0.0.1:50051=5 --dry-run
+                                                           what that would do to each backend
   equipoise ctl explain orders                             why each backend gets the share it gets
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
   equipoise ctl drain orders 127.0.0.1:50051 --wait --timeout 30s

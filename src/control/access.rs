@@ -6,12 +6,14 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::audit::Call;
+use super::changes::Asked;
 use super::convert;
 use super::guard::Permit;
+use super::preview::{self, Answer};
 use super::watch::Streams;
 use crate::access::Role;
 use crate::overrides::Field;
-use crate::service::{Change, Registry, Service, Terms};
+use crate::service::{Change, Registry, Service};
 use crate::text::nearest;
 
 /// Implements the API for the services of a registry.
@@ -65,20 +67,29 @@ impl Control {
         self.registry.keeps_changes()
     }
 
-    /// Changes a service; returns its revision.
+    /// Changes a service, or says what that would do.
     pub(super) async fn change(
         &self,
         call: Call,
         service: &str,
         change: Change,
-        terms: Terms,
-    ) -> Result<u64, Status> {
+        Asked { terms, dry_run }: Asked,
+    ) -> Result<Answer, Status> {
         let found = self.find(&call.permit, service).inspect_err(|unknown| {
             self.refused(service, &call, &change, unknown.message());
         });
-        let service = found?;
+        let (service, durable) = (found?, self.durable());
         call.permit.told(); // from here on the service tells what becomes of it
+        if dry_run {
+            let preview = service.preview(change, terms, call.by).await;
+            let preview = preview.map_err(|error| convert::refusal(&error))?;
+            let (revision, preview) = (preview.current, Some(preview::service(preview)));
+            return Ok(Answer { revision, durable, preview, warning: None });
+        }
+        let ejects = matches!(change, Change::Eject { .. });
         let result = service.change(change, terms, call.by).await;
-        result.map_err(|error| convert::refusal(&error))
+        let revision = result.map_err(|error| convert::refusal(&error))?;
+        let warning = if ejects { service.view().ejection_warning() } else { None };
+        Ok(Answer { revision, durable, preview: None, warning })
     }
 }

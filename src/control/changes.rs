@@ -9,15 +9,24 @@ use super::proto;
 use crate::overrides::{CannotRevert, ChangeLog, ChangeRecord, RecordKind, Subject};
 use crate::service::Terms;
 
+/// How a change is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub terms: Terms,
+    /// Only to say what it would do.
+    pub dry_run: bool,
+}
+
 /// The terms of a change, validated as far as the message goes.
-pub(super) fn terms(
+pub(super) fn asked(
     expected_revision: Option<u64>,
     allow_empty: bool,
     ttl: Option<prost_types::Duration>,
-) -> Result<Terms, Status> {
+    dry_run: bool,
+) -> Result<Asked, Status> {
     let ttl = ttl.map(Duration::try_from).transpose();
     let ttl = ttl.map_err(|error| Status::invalid_argument(format!("ttl: {error}")))?;
-    Ok(Terms { expected_revision, allow_empty, ttl })
+    Ok(Asked { terms: Terms { expected_revision, allow_empty, ttl }, dry_run })
 }
 
 /// What a request is about, which names one of the two.

@@ -25,7 +25,14 @@ pub(super) fn get() -> Result<proto::LogLevel, Status> {
 }
 
 /// Changes the filter, with the audit before and after.
-pub(super) async fn change(call: &Call, text: &str) -> Result<proto::LogLevel, Status> {
+pub(super) async fn change(
+    call: &Call,
+    proto::SetLogLevelRequest { level: text, dry_run }: &proto::SetLogLevelRequest,
+) -> Result<proto::LogLevel, Status> {
+    if *dry_run {
+        let wanted = wanted(text).map_err(Status::invalid_argument)?;
+        return Ok(proto::LogLevel { level: wanted.to_string(), ..get()? });
+    }
     let Some(trail) = call.permit.audit() else { return set(&call.by, text) };
     let before = get().map(|level| level.level).unwrap_or_default();
     let (sequence, what) = (ChangeRecord::next_sequence(), "set the level of the log");

@@ -6,7 +6,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::access::Control;
-use super::changes::terms;
+use super::changes::asked;
 use super::drain::DrainWatcher;
 use super::watch::StatePublisher;
 use super::{
@@ -70,9 +70,10 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let change = Change::SetWeights(request.weights);
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::SetWeightsResponse { revision, durable: self.durable() }))
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn drain_backend(
@@ -86,9 +87,10 @@ impl proto::control_server::Control for Control {
             self.refused(&request.service, &call, &change, unreadable.message());
         })?;
         let change = Change::Drain { address: request.backend, timeout };
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::DrainBackendResponse { revision, durable: self.durable() }))
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn watch_drain(
@@ -107,9 +109,10 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let change = Change::Undrain(request.backend);
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::UndrainBackendResponse { revision, durable: self.durable() }))
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn eject_backend(
@@ -120,16 +123,9 @@ impl proto::control_server::Control for Control {
         let time = request.time.map(Duration::try_from).transpose();
         let time = time.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let change = Change::Eject { address: request.backend, time };
-        let terms = terms(request.expected_revision, true, None)?;
-        let permit = call.permit.clone();
-        let revision = self.change(call, &request.service, change, terms).await?;
-        let warning = self.find(&permit, &request.service)?.view().ejection_warning();
-        let warning = warning.unwrap_or_default();
-        Ok(Response::new(proto::EjectBackendResponse {
-            revision,
-            warning,
-            durable: self.durable(),
-        }))
+        let asked = asked(request.expected_revision, true, None, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn heal_backend(
@@ -138,9 +134,9 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::HealBackendResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let change = Change::Heal(request.backend);
-        let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::HealBackendResponse { revision, durable: self.durable() }))
+        let asked = asked(request.expected_revision, true, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn add_backends(
@@ -150,9 +146,9 @@ impl proto::control_server::Control for Control {
         let (call, request) = audit::signed(request)?;
         let backends = request.backends.into_iter().map(convert::new_backend).collect();
         let change = Change::Add(backends);
-        let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::AddBackendsResponse { revision, durable: self.durable() }))
+        let asked = asked(request.expected_revision, true, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn remove_backends(
@@ -161,9 +157,10 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let change = Change::Remove(request.addresses);
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::RemoveBackendsResponse { revision, durable: self.durable() }))
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn set_policy(
@@ -177,9 +174,9 @@ impl proto::control_server::Control for Control {
             self.refused(&request.service, &call, &change, unreadable.message());
         });
         let change = Change::SetPolicy { policy: request.policy, settings: settings? };
-        let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::SetPolicyResponse { revision, durable: self.durable() }))
+        let asked = asked(request.expected_revision, true, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn reset_service(
@@ -188,9 +185,10 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::ResetServiceResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let change = Change::Reset(request.backends);
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(call, &request.service, change, terms).await?;
-        Ok(Response::new(proto::ResetServiceResponse { revision, durable: self.durable() }))
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = self.change(call, &request.service, change, asked).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn list_splits(
@@ -214,10 +212,10 @@ impl proto::control_server::Control for Control {
         request: Request<proto::SetSplitRequest>,
     ) -> Result<Response<proto::SetSplitResponse>, Status> {
         let (call, request) = audit::signed(request)?;
-        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let asked = asked(request.expected_revision, true, request.ttl, request.dry_run)?;
         let change = SplitChange::Set(request.weights.into_iter().collect());
-        let revision = split::change(&self.registry, request.route, change, terms, call).await?;
-        Ok(Response::new(proto::SetSplitResponse { revision, durable: self.durable() }))
+        let answer = split::change(&self.registry, request.route, change, asked, call).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn reset_split(
@@ -225,10 +223,10 @@ impl proto::control_server::Control for Control {
         request: Request<proto::ResetSplitRequest>,
     ) -> Result<Response<proto::ResetSplitResponse>, Status> {
         let (call, request) = audit::signed(request)?;
-        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let asked = asked(request.expected_revision, true, request.ttl, request.dry_run)?;
         let change = SplitChange::Reset;
-        let revision = split::change(&self.registry, request.route, change, terms, call).await?;
-        Ok(Response::new(proto::ResetSplitResponse { revision, durable: self.durable() }))
+        let answer = split::change(&self.registry, request.route, change, asked, call).await?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn list_changes(
@@ -249,22 +247,23 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::RevertChangeResponse>, Status> {
         let (call, request) = audit::signed(request)?;
         let proto::RevertChangeRequest { service, route, revision, .. } = request;
-        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = match changes::subject(&service, &route)? {
+        let asked =
+            asked(request.expected_revision, request.allow_empty, request.ttl, request.dry_run)?;
+        let answer = match changes::subject(&service, &route)? {
             Subject::Service(_) => {
                 let change = Change::Revert(revision);
                 let allowed = self.may_revert(&call.permit, &service, revision);
                 allowed.inspect_err(|denied| {
                     self.refused(&service, &call, &change, denied.message());
                 })?;
-                self.change(call, &service, change, terms).await?
+                self.change(call, &service, change, asked).await?
             }
             Subject::Route(_) => {
                 let change = SplitChange::Revert(revision);
-                split::change(&self.registry, route, change, terms, call).await?
+                split::change(&self.registry, route, change, asked, call).await?
             }
         };
-        Ok(Response::new(proto::RevertChangeResponse { revision, durable: self.durable() }))
+        Ok(Response::new(answer.into()))
     }
 
     async fn explain_route(
@@ -303,7 +302,7 @@ impl proto::control_server::Control for Control {
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
         let (call, request) = audit::signed(request)?;
-        super::log_level::change(&call, &request.level).await.map(Response::new)
+        super::log_level::change(&call, &request).await.map(Response::new)
     }
 
     async fn list_sources(

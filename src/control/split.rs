@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use super::audit::Call;
+use super::changes::Asked;
 use super::guard::Permit;
+use super::preview::{self, Answer};
 use super::{audit, changes, proto};
 use crate::overrides::{ChangeLog, ChangeRecord, Provenance, Subject};
-use crate::service::{Registry, ShareView, SplitChange, SplitError, SplitView, Terms};
+use crate::service::{Registry, ShareView, SplitChange, SplitError, SplitView};
 
 /// The splits that the caller may see: over services all of which it may see.
 pub(super) fn list(registry: &Registry, permit: &Permit) -> proto::ListSplitsResponse {
@@ -33,14 +35,14 @@ fn allowed(registry: &Registry, permit: &Permit, route: &str) -> Result<SplitVie
     Ok(view)
 }
 
-/// Applies a change; returns the new revision.
+/// Applies a change, or says what it would do.
 pub(super) async fn change(
     registry: &Arc<Registry>,
     route: String,
     change: SplitChange,
-    terms: Terms,
+    Asked { terms, dry_run }: Asked,
     Call { permit, by }: Call,
-) -> Result<u64, Status> {
+) -> Result<Answer, Status> {
     permit.told();
     if let Err(denied) = allowed(registry, &permit, &route)
         && denied.code() == Code::PermissionDenied
@@ -50,13 +52,21 @@ pub(super) async fn change(
         registry.refused(&record);
         return Err(denied);
     }
+    let durable = registry.keeps_changes();
+    if dry_run {
+        let preview = registry.preview_split(&route, &change, terms, &by).await;
+        let (before, after, until) = preview.map_err(|error| refusal(&error))?;
+        let preview = Some(preview::split(&before, &after, until));
+        return Ok(Answer { revision: before.revision, durable, preview, warning: None });
+    }
     let registry = Arc::clone(registry);
     // A task of its own, so that a change goes on to its end when the caller gives up: one that is kept
     // has to take effect.
     let change = async move { registry.change_split(&route, &change, terms, &by).await };
     let changed = tokio::spawn(change).await;
     let changed = changed.map_err(|_| Status::internal("the change failed"))?;
-    changed.map_err(|error| refusal(&error))
+    let revision = changed.map_err(|error| refusal(&error))?;
+    Ok(Answer { revision, durable, preview: None, warning: None })
 }
 
 /// The last changes of the split of a route.

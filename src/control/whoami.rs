@@ -13,5 +13,5 @@ pub(super) fn answer(permit: &Permit) -> proto::WhoAmIResponse {
         },
     };
     let roles = permit.grants.0.iter().map(role).collect();
-    proto::WhoAmIResponse { identity: permit.who.to_string(), roles }
+    proto::WhoAmIResponse { identity: permit.who.to_string(), roles, dry_run: true }
 }

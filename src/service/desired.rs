@@ -69,6 +69,8 @@ pub(super) struct Desired {
     /// Increments on every change by an operator.
     pub(super) revision: u64,
     pub(super) backends: Arc<[Backend]>,
+    /// It only shows what would be: nothing outside of it may change by it.
+    pub(super) preview: bool,
 }
 
 /// A backend of a service. One that is removed and added again is a new backend.
@@ -166,6 +168,7 @@ impl Desired {
             spec,
             revision,
             backends: Arc::default(),
+            preview: false,
         };
         let mut desired = desired.with_source();
         let ended = desired.prune();
@@ -187,6 +190,11 @@ impl Desired {
         let mut next = Desired { configured, members, zones, ..self.clone() }.with_source();
         let ended = next.prune();
         Some((next.merged(), ended))
+    }
+
+    /// The same, to see what would be: no check begins, no name is looked up, no count is reset.
+    pub(super) fn previewed(self) -> Desired {
+        Desired { preview: true, ..self }
     }
 
     /// The same without health checks, and no longer following its source.
@@ -280,7 +288,8 @@ impl Desired {
     /// Starts or stops the backend's health check as the spec says.
     fn checked(&self, backend: Backend) -> Backend {
         let check = self.spec.health.as_ref();
-        if backend.checked.as_ref().map(|checked| checked.check()) == check {
+        let unchanged = backend.checked.as_ref().map(|checked| checked.check()) == check;
+        if unchanged || self.preview {
             return backend;
         }
         let watch = |check: &Arc<Check>| {

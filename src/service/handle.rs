@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Terms};
+use super::preview::{Preview, PreviewRequest};
 use super::publisher::SnapshotPublisher;
 use super::retention::Retention;
 use super::routing::RoutingCell;
@@ -198,6 +199,23 @@ impl Service {
         let (answer, answered) = oneshot::channel();
         let command = Command::Change(ChangeRequest { change, terms, by, answer });
         self.commands.send(command).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// What a change would do, by the state that it would find: nothing is changed.
+    ///
+    /// # Errors
+    /// It would be refused.
+    pub(crate) async fn preview(
+        &self,
+        change: Change,
+        terms: Terms,
+        by: Author,
+    ) -> Result<Preview, ChangeError> {
+        let closed = || ChangeError::Closed { service: self.name.clone() };
+        let (answer, answered) = oneshot::channel();
+        let request = PreviewRequest { change, terms, by, answer };
+        self.commands.send(Command::Preview(Box::new(request))).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 

@@ -79,7 +79,7 @@ impl Desired {
             _ => MAX_SUSPICION + keepalive.interval + keepalive.timeout,
         };
         let lasts = |since| now.since(since) < most || !endpoint.load().is_idle();
-        if endpoint.suspected().is_some_and(|since| !lasts(since)) {
+        if !self.preview && endpoint.suspected().is_some_and(|since| !lasts(since)) {
             endpoint.trust();
         }
     }

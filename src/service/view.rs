@@ -134,25 +134,8 @@ impl ServiceView {
 
     /// The warning for an operator who ejects a backend while too many are ejected already.
     pub fn ejection_warning(&self) -> Option<String> {
-        let panic = self.spec.panic;
-        if self.backends.iter().any(|backend| backend.condition.in_panic) {
-            return Some(format!(
-                "panic: less than {panic}% of the weight is left, so those that are out get requests too"
-            ));
-        }
-        let eligible =
-            self.backends.iter().filter(|it| !it.intent.is_taken_out() && it.intent.weight > 0);
-        let (count, out) = eligible.fold((0, 0), |(count, out), backend| {
-            (count + 1, out + usize::from(!backend.condition.is_available()))
-        });
-        let ejection = self.spec.ejection.as_ref()?;
-        (out > ejection.limit(count)).then(|| {
-            let max_ejected = ejection.max_ejected;
-            format!(
-                "{out} of {count} backends are out, and max_ejected is {max_ejected}%: no other is \
-                 ejected for its answers meanwhile"
-            )
-        })
+        let conditions = self.backends.iter().map(|it| (it.intent, &it.condition));
+        ejection_warning(&self.spec, conditions)
     }
 
     /// The last changes by operators.
@@ -175,4 +158,29 @@ impl ServiceView {
     pub fn ewma_seconds(&self, backend: &BackendView) -> f64 {
         backend.endpoint.load().ewma_seconds(&self.ewma)
     }
+}
+
+/// The warning that too many of these backends are out.
+pub(super) fn ejection_warning<'a>(
+    spec: &ServiceSpec,
+    backends: impl Iterator<Item = (MergedIntent, &'a Condition)> + Clone,
+) -> Option<String> {
+    let panic = spec.panic;
+    if backends.clone().any(|(_, condition)| condition.in_panic) {
+        return Some(format!(
+            "panic: less than {panic}% of the weight is left, so those that are out get requests too"
+        ));
+    }
+    let eligible = backends.filter(|(intent, _)| !intent.is_taken_out() && intent.weight > 0);
+    let (count, out) = eligible.fold((0, 0), |(count, out), (_, condition)| {
+        (count + 1, out + usize::from(!condition.is_available()))
+    });
+    let ejection = spec.ejection.as_ref()?;
+    (out > ejection.limit(count)).then(|| {
+        let max_ejected = ejection.max_ejected;
+        format!(
+            "{out} of {count} backends are out, and max_ejected is {max_ejected}%: no other is \
+             ejected for its answers meanwhile"
+        )
+    })
 }

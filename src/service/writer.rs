@@ -14,6 +14,7 @@ use super::condition_changes::{ConditionChanges, log_panic};
 use super::desired::{Desired, Reevaluated, another_set};
 use super::ejection::{Outliers, Results};
 use super::history::{History, OutcomeCounts};
+use super::preview::PreviewRequest;
 use super::publisher::SnapshotPublisher;
 use super::service_stats::ServiceStats;
 use super::staged::StageRequest;
@@ -40,6 +41,8 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) enum Command {
     /// A change by an operator.
     Change(ChangeRequest),
+    /// What a change would do is asked for.
+    Preview(Box<PreviewRequest>),
     /// A new configuration.
     Configure(Box<StageRequest>),
     /// The service is no longer configured: refuse further changes and return the last revision.
@@ -192,6 +195,7 @@ impl Writer {
                         return;
                     }
                 }
+                Command::Preview(request) => self.preview(*request),
                 Command::Configure(request) => self.configure(*request).await,
                 Command::Retire(answer) => {
                     self.retired = true;
@@ -252,8 +256,13 @@ impl Writer {
         }
     }
 
+    /// Where snapshots are built.
+    pub(super) fn build_pool(&self) -> &BuildPool {
+        &self.build_pool
+    }
+
     /// Copies the current state, for building the next snapshot on another thread.
-    fn transition_builder(&mut self) -> TransitionBuilder {
+    pub(super) fn transition_builder(&mut self) -> TransitionBuilder {
         TransitionBuilder {
             desired: self.desired.clone(),
             snapshot: self.publisher.snapshot().load_full(),

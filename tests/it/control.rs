@@ -8,6 +8,7 @@ mod history;
 mod kept;
 mod lives;
 mod overrides;
+mod preview;
 mod routes;
 mod server;
 mod sets;

@@ -15,6 +15,9 @@ pub(super) struct Expected {
     /// How long it is to hold, 8760h at most; then it reverts by itself
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     pub ttl: Option<Duration>,
+    /// Change nothing, and show what would be: old and new weights, shares and states
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 impl Expected {
@@ -67,10 +70,16 @@ impl SetWeight {
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
             ttl: self.conditions.expected.ttl(),
+            dry_run: self.conditions.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().set_weights(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.conditions.expected,
+        )
     }
 }
 
@@ -93,10 +102,16 @@ impl Target {
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
             ttl: self.conditions.expected.ttl(),
+            dry_run: self.conditions.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().undrain_backend(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.conditions.expected,
+        )
     }
 }
 
@@ -121,11 +136,18 @@ impl Eject {
             backend: self.backend,
             time: expected.ttl(),
             expected_revision: expected.expected_revision,
+            dry_run: expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(expected.dry_run).await?;
         let answer = client.wait(client.api().eject_backend(request)).await?;
         let warning = Some(&*answer.warning).filter(|warning| !warning.is_empty());
-        session.changed_with(&self.service, answer.revision, answer.durable, &expected, warning)
+        session.changed_with(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &expected,
+            warning,
+        )
     }
 }
 
@@ -146,10 +168,16 @@ impl Heal {
             backend: self.backend,
             expected_revision: self.expected.expected_revision,
             ttl: self.expected.ttl(),
+            dry_run: self.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().heal_backend(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.expected,
+        )
     }
 }
 
@@ -171,10 +199,16 @@ impl Add {
             backends: self.backends,
             expected_revision: self.expected.expected_revision,
             ttl: self.expected.ttl(),
+            dry_run: self.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().add_backends(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.expected,
+        )
     }
 }
 
@@ -197,10 +231,16 @@ impl Remove {
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
             ttl: self.conditions.expected.ttl(),
+            dry_run: self.conditions.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().remove_backends(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.conditions.expected,
+        )
     }
 }
 
@@ -225,10 +265,16 @@ impl SetPolicy {
             settings: Some(parse::settings(self.settings)?),
             expected_revision: self.expected.expected_revision,
             ttl: self.expected.ttl(),
+            dry_run: self.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().set_policy(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.expected,
+        )
     }
 }
 
@@ -251,9 +297,15 @@ impl Reset {
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
             ttl: self.conditions.expected.ttl(),
+            dry_run: self.conditions.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().reset_service(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
+        session.changed(
+            &self.service,
+            (answer.revision, answer.durable, answer.preview),
+            &self.conditions.expected,
+        )
     }
 }

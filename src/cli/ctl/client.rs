@@ -165,6 +165,22 @@ impl Client {
         Ok(Answers { control: self.control.clone(), stream })
     }
 
+    /// Asks the gateway, if that is needed, whether it knows `--dry-run`: one that does not would make the
+    /// change.
+    pub(super) async fn knows_dry_run(&self, needed: bool) -> Result<(), Error> {
+        if !needed {
+            return Ok(());
+        }
+        let mut api = self.api();
+        match api.who_am_i(proto::WhoAmIRequest {}).await {
+            Ok(answer) if answer.get_ref().dry_run => Ok(()),
+            Err(status) if status.code() != Code::Unimplemented => {
+                Err(refused(&self.control, &status))
+            }
+            Ok(_) | Err(_) => Err(Error::NoDryRun(self.control.clone())),
+        }
+    }
+
     /// The generated client; await its calls with [`Client::wait`].
     pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, WithAuthor>> {
         let signed = self.signed.clone();

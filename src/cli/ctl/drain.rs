@@ -15,7 +15,7 @@ pub(super) struct Args {
     #[command(flatten)]
     target: Target,
     /// Return when nothing is in flight there; what is left after --timeout, if given, is cut off
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
 }
 
@@ -33,13 +33,16 @@ impl Args {
             expected_revision: conditions.expected.expected_revision,
             allow_empty: conditions.allow_empty,
             ttl: conditions.expected.ttl(),
+            dry_run: conditions.expected.dry_run,
             timeout: limit.and_then(|limit| prost_types::Duration::try_from(limit).ok()),
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().drain_backend(request)).await?;
         let (revision, durable) = (answer.revision, answer.durable);
         if !self.wait {
-            return session.changed(&service, revision, durable, &conditions.expected);
+            let made = (revision, durable, answer.preview);
+            return session.changed(&service, made, &conditions.expected);
         }
         let mut progress = client.watch_drain(service.clone(), backend.clone()).await?;
         let mut cut = 0;

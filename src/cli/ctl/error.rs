@@ -89,6 +89,11 @@ pub enum Error {
     /// The gateway cannot keep a change, so that it is not in effect.
     #[error("{0} (UNAVAILABLE)")]
     NotKept(String),
+    /// The gateway would make a change that is only to be tried.
+    #[error(
+        "the gateway at {0} is of an earlier version and does not know --dry-run: nothing was sent"
+    )]
+    NoDryRun(String),
     /// `--by` or `--reason` cannot be shown in a line of text.
     #[error("{0}")]
     Claim(String),
@@ -144,7 +149,7 @@ impl Error {
             Error::Refused { code: GrpcCode::DeadlineExceeded | GrpcCode::Unavailable, .. } => {
                 ErrorKind::Unreachable
             }
-            Error::Refused { .. } | Error::NotKept(_) => ErrorKind::Refused,
+            Error::Refused { .. } | Error::NotKept(_) | Error::NoDryRun(_) => ErrorKind::Refused,
             Error::Output(_) => ErrorKind::Output,
         }
     }

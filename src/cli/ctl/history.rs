@@ -74,11 +74,13 @@ impl Revert {
             expected_revision: expected.expected_revision,
             allow_empty,
             ttl: expected.ttl(),
+            dry_run: expected.dry_run,
             ..RevertChangeRequest::default()
         };
+        session.client.knows_dry_run(expected.dry_run).await?;
         let mut api = session.client.api();
         let answer = session.client.wait(api.revert_change(request)).await?;
-        session.changed(&self.service, answer.revision, answer.durable, &expected)
+        session.changed(&self.service, (answer.revision, answer.durable, answer.preview), &expected)
     }
 }
 
@@ -90,11 +92,18 @@ impl RevertSplit {
             revision,
             expected_revision: expected.expected_revision,
             ttl: expected.ttl(),
+            dry_run: expected.dry_run,
             ..RevertChangeRequest::default()
         };
+        session.client.knows_dry_run(expected.dry_run).await?;
         let mut api = session.client.api();
         let answer = session.client.wait(api.revert_change(request)).await?;
-        split::changed(session, &route, answer.revision, answer.durable, &expected)
+        split::changed(
+            session,
+            &route,
+            (answer.revision, answer.durable, answer.preview),
+            &expected,
+        )
     }
 }
 

@@ -16,6 +16,10 @@
 //!   `service`; the newest first
 //! - every change: `{"service": NAME, "revision": NUMBER, "durable": BOOL}`, or `route` in place of
 //!   `service`; `durable` is false where it is lost with the process
+//! - a change with `--dry-run`: the same, `revision` as it is, with `"preview": {"revision": NUMBER, "old": TEXT,
+//!   "new": TEXT, "until": TIME, "warning": TEXT, "shares": [{"name": NAME, "resolved_address": ADDRESS,
+//!   "before": STATE, "after": STATE}]}`; a STATE has `weight`, `effective_weight`, `share`, `expected_share`,
+//!   `state`, `state_reason`
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
 //!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
 //!   code of a gateway that said no

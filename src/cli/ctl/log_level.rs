@@ -11,6 +11,9 @@ pub(super) struct Args {
     /// off, error, warn, info or debug, with levels for parts behind commas
     /// (`warn,equipoise::upstream=debug`); `configured` goes back
     level: Option<String>,
+    /// Change nothing, and show what would be logged
+    #[arg(long, requires = "level")]
+    dry_run: bool,
 }
 
 impl Args {
@@ -19,14 +22,19 @@ impl Args {
         let level = match self.level {
             None => session.client.wait(api.get_log_level(GetLogLevelRequest {})).await?,
             Some(level) => {
-                session.client.wait(api.set_log_level(SetLogLevelRequest { level })).await?
+                session.client.knows_dry_run(self.dry_run).await?;
+                let request = SetLogLevelRequest { level, dry_run: self.dry_run };
+                session.client.wait(api.set_log_level(request)).await?
             }
         };
-        session.print(|_| text(&level), || programs(&level))
+        session.print(|_| text(&level, self.dry_run), || programs(&level))
     }
 }
 
-fn text(LogLevel { level, configured }: &LogLevel) -> String {
+fn text(LogLevel { level, configured }: &LogLevel, dry_run: bool) -> String {
+    if dry_run {
+        return format!("nothing is changed: it would be {level}; configured is {configured}\n");
+    }
     if level == configured {
         format!("{level}\n")
     } else {

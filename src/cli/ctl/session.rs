@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::change::Expected;
 use super::client::Client;
+use super::preview::{self, Named};
 use super::{Error, Output, json};
+use crate::control::proto;
 
 /// How a successful command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,10 @@ impl Screen {
     }
 }
 
+/// What became of a change: the revision, whether it outlives the process, and, if nothing else was
+/// asked for, what would be.
+pub(super) type Made = (u64, bool, Option<proto::Preview>);
+
 /// The context of a command.
 pub(super) struct Session<'a> {
     pub client: Client,
@@ -69,26 +75,23 @@ impl Session<'_> {
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
     }
 
-    /// Prints the service's new revision.
-    pub fn changed(
-        &mut self,
-        service: &str,
-        revision: u64,
-        durable: bool,
-        expected: &Expected,
-    ) -> Result<(), Error> {
-        self.changed_with(service, revision, durable, expected, None)
+    /// Prints the service's new revision, or what would be.
+    pub fn changed(&mut self, service: &str, made: Made, expected: &Expected) -> Result<(), Error> {
+        self.changed_with(service, made, expected, None)
     }
 
     /// As `changed`, with a warning if there is one.
     pub fn changed_with(
         &mut self,
         service: &str,
-        revision: u64,
-        durable: bool,
+        (revision, durable, preview): Made,
         expected: &Expected,
         warning: Option<&str>,
     ) -> Result<(), Error> {
+        if let Some(preview) = preview {
+            let named = Named { service: Some(service), route: None };
+            return preview::print(self, named, (revision, durable), &preview);
+        }
         let told = warning.map(|warning| format!("warning: {warning}\n")).unwrap_or_default();
         self.print(
             |_| format!("{}{told}", expected.told(service, revision, durable)),

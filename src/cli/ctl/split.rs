@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::change::Expected;
 use super::overrides::until;
-use super::session::Session;
+use super::preview::{self, Named};
+use super::session::{Made, Session};
 use super::table::{Column, Table, wrap};
 use super::{Error, json, parse, share};
 use crate::control::proto;
@@ -58,10 +59,17 @@ impl Set {
             weights: parse::weights(self.weights)?.into_iter().collect(),
             expected_revision: self.expected.expected_revision,
             ttl: self.expected.ttl(),
+            dry_run: self.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().set_split(request)).await?;
-        changed(session, &self.route, answer.revision, answer.durable, &self.expected)
+        changed(
+            session,
+            &self.route,
+            (answer.revision, answer.durable, answer.preview),
+            &self.expected,
+        )
     }
 }
 
@@ -71,10 +79,17 @@ impl Reset {
             route: self.route.clone(),
             expected_revision: self.expected.expected_revision,
             ttl: self.expected.ttl(),
+            dry_run: self.expected.dry_run,
         };
         let client = &session.client;
+        client.knows_dry_run(request.dry_run).await?;
         let answer = client.wait(client.api().reset_split(request)).await?;
-        changed(session, &self.route, answer.revision, answer.durable, &self.expected)
+        changed(
+            session,
+            &self.route,
+            (answer.revision, answer.durable, answer.preview),
+            &self.expected,
+        )
     }
 }
 
@@ -82,10 +97,13 @@ impl Reset {
 pub(super) fn changed(
     session: &mut Session<'_>,
     route: &str,
-    revision: u64,
-    durable: bool,
+    (revision, durable, preview): Made,
     expected: &Expected,
 ) -> Result<(), Error> {
+    if let Some(preview) = preview {
+        let named = Named { service: None, route: Some(route) };
+        return preview::print(session, named, (revision, durable), &preview);
+    }
     session.print(
         |_| expected.told(&format!("the split of {route}"), revision, durable),
         || changed_json(route, revision, durable),

@@ -12,7 +12,7 @@ pub(super) async fn run(session: &mut Session<'_>) -> Result<(), Error> {
     session.print(|_| text(&answer), || programs(&answer))
 }
 
-fn text(WhoAmIResponse { identity, roles }: &WhoAmIResponse) -> String {
+fn text(WhoAmIResponse { identity, roles, .. }: &WhoAmIResponse) -> String {
     if roles.is_empty() {
         return format!("{identity}, who may do nothing\n");
     }
@@ -23,7 +23,7 @@ fn text(WhoAmIResponse { identity, roles }: &WhoAmIResponse) -> String {
     format!("{identity}, with the roles\n{}", roles.iter().map(role).collect::<String>())
 }
 
-fn programs(WhoAmIResponse { identity, roles }: &WhoAmIResponse) -> String {
+fn programs(WhoAmIResponse { identity, roles, .. }: &WhoAmIResponse) -> String {
     #[derive(Serialize)]
     struct Shown<'a> {
         identity: &'a str,

@@ -24,9 +24,10 @@ impl Backend {
         Candidate { state: self.ejection, signals }
     }
 
-    /// Replaces the ejection state. If the ejection changes, the fault counters are reset.
-    fn set_ejection(&mut self, ejection: EjectionState) {
-        if ejection.ejected != self.ejection.ejected {
+    /// Replaces the ejection state. If the ejection changes, the fault counters are reset, but in a
+    /// preview.
+    fn set_ejection(&mut self, ejection: EjectionState, preview: bool) {
+        if ejection.ejected != self.ejection.ejected && !preview {
             self.endpoint.faults().reset();
         }
         self.condition.ejected = ejection.ejected;
@@ -82,10 +83,10 @@ impl Desired {
 
     /// Ends the ejection of a backend, whatever its cause; the next one is not a relapse.
     pub(super) fn healed(mut self, address: &str) -> Desired {
-        let address = Address::parse(address).ok();
+        let (address, preview) = (Address::parse(address).ok(), self.preview);
         for backend in Arc::make_mut(&mut self.backends) {
             if backend.called().any(|it| address.as_ref() == Some(it)) {
-                backend.set_ejection(EjectionState::default());
+                backend.set_ejection(EjectionState::default(), preview);
             }
         }
         self
@@ -118,8 +119,9 @@ impl Desired {
             Some(ejection) if outliers.is_some() => ejection.decide(&mut candidates, now),
             Some(ejection) => ejection.release(&mut candidates, now),
         }
-        let backends = Arc::make_mut(&mut self.backends).iter_mut();
-        backends.zip(candidates).for_each(|(backend, it)| backend.set_ejection(it.state));
+        let (backends, preview) = (Arc::make_mut(&mut self.backends).iter_mut(), self.preview);
+        let decided = backends.zip(candidates);
+        decided.for_each(|(backend, it)| backend.set_ejection(it.state, preview));
         self
     }
 

@@ -47,7 +47,8 @@ impl Desired {
         let members = self.below.iter().chain(overrides.iter());
         let hosts: HashSet<&str> =
             members.filter_map(|(address, _)| Some(address.name()?.0)).collect();
-        if hosts.len() == self.names.len() && hosts.iter().all(|it| self.names.contains_key(*it)) {
+        let same = hosts.len() == self.names.len();
+        if self.preview || (same && hosts.iter().all(|it| self.names.contains_key(*it))) {
             return;
         }
         let names = self.discovery.names();

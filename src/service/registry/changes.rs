@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Registry;
-use crate::overrides::{Author, ChangeLog, ChangeRecord, Provenance, Store, Subject};
+use crate::overrides::{Author, ChangeLog, ChangeRecord, Expiry, Provenance, Store, Subject};
 use crate::service::change::Terms;
 use crate::service::routing::RoutingCell;
 use crate::service::splits::ChangedSplits;
-use crate::service::{Routing, SplitChange, SplitError, Splits};
+use crate::service::{Routing, SplitChange, SplitError, SplitView, Splits};
 
 /// The routing before the first configuration, with the splits that an earlier process has left.
 pub(super) fn restored_routing(store: &dyn Store) -> Arc<RoutingCell> {
@@ -61,6 +61,25 @@ impl Registry {
                 self.store.tell(&record);
             }
         })
+    }
+
+    /// What a change of the split of a route would do: the split now and then, and when that would
+    /// revert by itself.
+    ///
+    /// # Errors
+    /// It would be refused.
+    pub(crate) async fn preview_split(
+        &self,
+        route: &str,
+        change: &SplitChange,
+        terms: Terms,
+        by: &Author,
+    ) -> Result<(SplitView, SplitView, Option<Expiry>), SplitError> {
+        let provenance = Provenance::now(by);
+        let _after_those_under_way = self.splits.lock().await;
+        let before = Arc::clone(&self.routing.load().splits);
+        let changed = before.changed(route, change, terms, &provenance, self.clock.now())?;
+        Ok((before.view(route)?, changed.splits.view(route)?, changed.until))
     }
 
     /// Logs a change that was refused, and tells the store.

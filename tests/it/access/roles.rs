@@ -131,3 +131,32 @@ async fn to_revert_needs_the_role_that_the_change_needed() {
     assert_eq!(who, ["token:ann", "token:root", "token:ann", "token:root"]);
     gateway.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_dry_run_needs_the_role_of_the_change() {
+    let (gateway, authority) = with(&line("ann", "operate:orders*", "t", "never")).await;
+    let who = Who::token("t");
+    let channel = who.connect(tcp(&gateway), &authority).await.unwrap();
+    let mut client = ControlClient::new(channel);
+    let drain = |service: &str| proto::DrainBackendRequest {
+        service: service.into(),
+        backend: "127.0.0.1:1".into(),
+        dry_run: true,
+        ..Default::default()
+    };
+    let may = client.drain_backend(who.sign(drain("orders"))).await.unwrap().into_inner();
+    assert_eq!((may.revision, may.preview.unwrap().revision), (1, 2));
+    let denied = client.drain_backend(who.sign(drain("carts"))).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let add = proto::AddBackendsRequest {
+        service: "orders".into(),
+        backends: vec![proto::NewBackend { address: "127.0.0.1:3".into(), weight: None }],
+        dry_run: true,
+        ..Default::default()
+    };
+    assert_eq!(
+        client.add_backends(who.sign(add)).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+    gateway.shutdown().await;
+}

@@ -50,6 +50,7 @@ fn eject(backend: &str, seconds: Option<i64>) -> proto::EjectBackendRequest {
         backend: backend.into(),
         time: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
         expected_revision: None,
+        dry_run: false,
     }
 }
 

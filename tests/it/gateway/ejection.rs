@@ -132,6 +132,7 @@ async fn an_ejection_by_hand_whose_time_is_over_is_followed_by_a_trial() {
         backend: backends[0].address.to_string(),
         time: Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 }),
         expected_revision: None,
+        dry_run: false,
     };
     control.0.eject_backend(request).await.unwrap();
     eventually("it is on trial", async || {
