@@ -146,6 +146,37 @@ async fn every_attempt_has_a_line_in_the_audit() {
 }
 
 #[tokio::test]
+async fn a_flood_of_wrong_tokens_has_few_lines_and_is_counted() {
+    let authority = Authority::new();
+    authority.issue("server", NAME);
+    let folder = authority.folder();
+    std::fs::write(folder.join("tokens.txt"), line("ann", "read", "ann", "never")).unwrap();
+    let control = "{ address: 127.0.0.1:0, tls: { cert: server.pem, key: server.key }, tokens: \
+                   tokens.txt }\naudit: audit.jsonl";
+    let gateway = start(control, folder).await;
+    let channel = Who::default().connect(tcp(&gateway), &authority).await.unwrap();
+    let list = methods().into_iter().find(|it| it.path.ends_with("/ListServices")).unwrap();
+    for _ in 0..600 {
+        assert_eq!(Who::token("bad").code(&channel, &list, "").await, Code::Unauthenticated);
+    }
+    let metrics = gateway.metrics().ip().unwrap();
+    let page = crate::support::gateway::scrape(metrics).await;
+    let suppressed = page.value("equipoise_audit_failures_total", &[("reason", "suppressed")]);
+    assert!(suppressed > 100.0, "{suppressed}");
+    // Who may come in has a line for what it may not do.
+    let (ann, weights) = (Who::token("ann"), methods());
+    let weights = weights.iter().find(|it| it.path.ends_with("/SetWeights")).unwrap();
+    assert_eq!(ann.code(&channel, weights, "orders").await, Code::PermissionDenied);
+    crate::support::eventually("it has a line", async || {
+        denied(folder).iter().any(|(who, _, _)| who == "token:ann")
+    })
+    .await;
+    let strangers = denied(folder).iter().filter(|(who, _, _)| who.is_empty()).count();
+    assert!((200..500).contains(&strangers), "{strangers}");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn no_foreign_expired_and_nameless_certificates_reach_no_method() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.issue("server", NAME);
