@@ -180,6 +180,7 @@ impl From<&ControlPlan> for DoorSettings {
             config.alpn_protocols = vec![b"h2".to_vec()]; // the API speaks nothing else
             Arc::new(config)
         });
-        DoorSettings { access: plan.access.clone(), tls }
+        let verifier = plan.tls.as_ref().and_then(|tls| tls.verifier().cloned());
+        DoorSettings { access: plan.access.clone(), tls, verifier }
     }
 }

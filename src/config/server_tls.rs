@@ -48,7 +48,7 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerT
         Some(found) => {
             let (trust, span) = found?;
             let verifier = verifier(&trust, span, problems)?;
-            (Some(trust), verifier)
+            (Some((trust, Arc::clone(&verifier))), verifier)
         }
     };
     let certificates = Arc::new(Certificates::new(certificates?, unknown));

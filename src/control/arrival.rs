@@ -4,10 +4,14 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -56,11 +60,15 @@ impl Display for Arrival {
 pub(super) struct Certified {
     pub who: Result<Identity, Unidentified>,
     pub until: SystemTime,
+    chain: Arc<[CertificateDer<'static>]>,
+    /// The settings by which it was last found not to have been revoked.
+    checked: Arc<AtomicU64>,
 }
 
 impl Certified {
-    /// By a certificate that has been verified.
-    pub fn by(certificate: &CertificateDer<'_>) -> Certified {
+    /// By a chain that has been verified.
+    pub fn by(chain: &[CertificateDer<'_>]) -> Option<Certified> {
+        let certificate = chain.first()?;
         let mut names = CertificateNames::default();
         let mut until = SystemTime::UNIX_EPOCH;
         if let Ok((_, certificate)) = X509Certificate::from_der(certificate) {
@@ -78,7 +86,31 @@ impl Certified {
                 }
             }
         }
-        Certified { who: Identity::of_certificate(&names), until }
+        let who = Identity::of_certificate(&names);
+        let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
+        Some(Certified { who, until, chain, checked: Arc::default() })
+    }
+
+    /// Whether it has been revoked since, by settings of this number. One whose authority is believed no
+    /// more is not: connections outlive the rotation of authorities.
+    pub fn is_revoked(
+        &self,
+        verifier: &dyn ClientCertVerifier,
+        settings: u64,
+        now: SystemTime,
+    ) -> bool {
+        if self.checked.load(Relaxed) == settings {
+            return false;
+        }
+        let Some((own, between)) = self.chain.split_first() else { return false };
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let verified = verifier.verify_client_cert(own, between, UnixTime::since_unix_epoch(now));
+        let revoked = Error::InvalidCertificate(CertificateError::Revoked);
+        if verified.is_err_and(|error| error == revoked) {
+            return true;
+        }
+        self.checked.store(settings, Relaxed);
+        false
     }
 }
 

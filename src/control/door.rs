@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use http::HeaderMap;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use tonic::Status;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Certified};
 use super::limit::Caller;
 use crate::access::{Access, Grants, Identity, bearer};
 use crate::audit::{Audit, Entry, Event};
@@ -38,12 +39,16 @@ pub struct DoorSettings {
     pub access: Access,
     /// TLS of connections over TCP; clear text without.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Verifies client certificates.
+    pub verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// Who is let in.
 #[derive(Debug)]
 pub struct Door {
     settings: ArcSwap<DoorSettings>,
+    /// How many settings there have been.
+    number: AtomicU64,
     /// Who may come by the Unix socket beside root: this user, or all whom its mode lets in.
     users: Users,
     open: DashMap<Identity, Open>,
@@ -135,8 +140,8 @@ impl Door {
         clock: Clock,
     ) -> Door {
         let settings = ArcSwap::from_pointee(settings);
-        let (open, warn_at) = (DashMap::new(), AtomicU64::new(0));
-        Door { settings, users, open, refusals, audit: None, warn_at, clock }
+        let (open, warn_at, number) = (DashMap::new(), AtomicU64::new(0), AtomicU64::new(1));
+        Door { settings, number, users, open, refusals, audit: None, warn_at, clock }
     }
 
     /// With an audit, which is told of calls that are refused.
@@ -170,6 +175,7 @@ impl Door {
     /// Goes over to other settings: for every call from now on, on open connections too.
     pub fn configure(&self, settings: DoorSettings) {
         self.settings.store(Arc::new(settings));
+        self.number.fetch_add(1, Relaxed);
     }
 
     /// What was refused.
@@ -207,6 +213,9 @@ impl Door {
     ) -> Result<Identity, Status> {
         let (settings, now) = (self.settings.load(), clock::wall());
         let certificate = caller.certified.as_ref();
+        if certificate.is_some_and(|certificate| self.has_revoked(certificate)) {
+            return Err(Status::unauthenticated(REVOKED));
+        }
         if let Some(over) = certificate.filter(|certificate| certificate.until <= now) {
             let until = prost_types::Timestamp::from(over.until);
             return Err(Status::unauthenticated(format!(
@@ -235,6 +244,14 @@ impl Door {
                 ))
             }
         }
+    }
+
+    /// Whether this certificate has been revoked since its handshake.
+    pub(super) fn has_revoked(&self, certificate: &Certified) -> bool {
+        let number = self.number.load(Relaxed); // before the settings, so that none is missed
+        let settings = self.settings.load();
+        let verifier = settings.verifier.as_deref();
+        verifier.is_some_and(|verifier| certificate.is_revoked(verifier, number, clock::wall()))
     }
 
     /// All that somebody may do now.
@@ -274,6 +291,10 @@ impl Door {
         Err(Status::resource_exhausted(message))
     }
 }
+
+/// Why a call with a certificate that was good once is refused.
+pub(super) const REVOKED: &str =
+    "the client certificate has been revoked: connect again with a new one";
 
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()

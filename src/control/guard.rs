@@ -12,7 +12,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::door::{Door, Held, Place};
+use super::arrival::Certified;
+use super::door::{Door, Held, Place, REVOKED};
 use super::limit::Caller;
 use crate::access::{Grants, Identity, MethodRule, Role, method};
 use crate::audit::{Audit, Entry, Event};
@@ -47,6 +48,8 @@ pub(super) struct Permit {
     pub who: Identity,
     pub rule: &'static MethodRule,
     pub grants: Grants,
+    /// Its certificate, if it came with one.
+    certified: Option<Certified>,
     /// Where the call has come from.
     from: Arc<str>,
     /// Whether the audit is told of it elsewhere.
@@ -136,6 +139,9 @@ impl Permit {
 
     /// Why the call could not be made any more, if roles or tokens have changed since.
     pub fn revoked(&self, service: &str) -> Option<Status> {
+        if self.certified.as_ref().is_some_and(|certificate| self.door.has_revoked(certificate)) {
+            return Some(Status::unauthenticated(REVOKED));
+        }
         let grants = self.door.grants(&self.who);
         let denied = grants.call_for(&self.who, self.rule, self.rule.role, service).err()?;
         Some(Status::permission_denied(format!("no longer: {denied}")))
@@ -166,14 +172,14 @@ fn admit(door: &Arc<Door>, request: &Request<Body>) -> Result<(Permit, Place), S
     let place = door.place(&who, Held::Call);
     let place = place.inspect_err(|status| tell(Some(&who), status.message()))?;
     let rule = rule.ok_or_else(|| Status::unimplemented("the control API has no such method"))?;
-    let grants = door.grants(&who);
+    let (grants, certified) = (door.grants(&who), caller.certified.clone());
     grants.call(&who, rule).map_err(|denied| {
         count(ControlRefusal::Denied);
         tell(Some(&who), &denied.to_string());
         Status::permission_denied(denied.to_string())
     })?;
     let (told, door) = (Arc::default(), Arc::clone(door));
-    Ok((Permit { who, rule, grants, from, told, door }, place))
+    Ok((Permit { who, rule, grants, certified, from, told, door }, place))
 }
 
 impl<S> Service<Request<Body>> for Guarded<S>

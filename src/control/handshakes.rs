@@ -78,7 +78,7 @@ impl<C, S: Socket> Entrance<C, S> {
             let stream = accepted.map_err(|_| (arrival, "it took too long".to_owned()))?;
             let stream = stream.map_err(|error| (arrival, error.to_string()))?;
             let chain = stream.get_ref().1.peer_certificates();
-            let certified = chain.and_then(|chain| chain.first()).map(Certified::by);
+            let certified = chain.and_then(Certified::by);
             let stream = Transport::Tls(Box::new(stream));
             Ok(Admitted { stream, arrival, certified, encrypted: true })
         };

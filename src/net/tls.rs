@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 pub use self::certificates::{Certificates, ServerCertificate};
@@ -51,18 +52,23 @@ impl PartialEq for ClientTrust {
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
-    trust: Option<ClientTrust>,
+    trust: Option<(ClientTrust, Arc<dyn ClientCertVerifier>)>,
 }
 
 impl ServerTls {
     /// TLS by `config`, which shows `certificates`; clients are asked for a certificate if there is
-    /// a `trust` (mTLS).
+    /// a `trust` (mTLS), and its verifier.
     pub fn new(
         config: ServerConfig,
         certificates: Arc<Certificates>,
-        trust: Option<ClientTrust>,
+        trust: Option<(ClientTrust, Arc<dyn ClientCertVerifier>)>,
     ) -> ServerTls {
         ServerTls { config: Arc::new(config), certificates, trust }
+    }
+
+    /// Verifies clients' certificates, if they are asked for one.
+    pub fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
+        self.trust.as_ref().map(|(_, verifier)| verifier)
     }
 
     /// The rustls configuration.
@@ -97,7 +103,8 @@ impl ServerTls {
     /// certificate changed. Not if other clients are let in: a resumed session shows no certificate,
     /// so one that is no longer trusted would be let in.
     pub fn in_place_of(self, before: &ServerTls) -> ServerTls {
-        if self.trust != before.trust {
+        let trust = |tls: &ServerTls| tls.trust.as_ref().map(|(trust, _)| trust.clone());
+        if trust(&self) != trust(before) {
             return self;
         }
         let mut config = ServerConfig::clone(&self.config);

@@ -5,7 +5,9 @@ use std::time::Duration;
 use equipoise::access::METHODS;
 use rcgen::date_time_ymd;
 
+use super::rotation::watch;
 use super::*;
+use crate::support::soon;
 
 /// Asserts that no method answers, but with this code.
 async fn none_answers(
@@ -245,9 +247,23 @@ async fn a_revoked_certificate_reaches_no_method() {
     let list = methods().into_iter().find(|it| it.path.ends_with("/ListServices")).unwrap();
     let channel = ann.connect(at, &authority).await.unwrap();
     assert_eq!(ann.code(&channel, &list, "").await, Code::Ok);
+    let mut stream = watch(&ann, &channel, "orders").await;
+    soon("it goes on", stream.message()).await.unwrap().unwrap();
     revoke(&["bob", "ann"]);
     reload(&mut gateway, control, folder).await;
     cannot_connect(&ann, at, &authority, "a certificate that was revoked since").await;
+    // Nor over the connection that it has had since before.
+    for method in methods() {
+        let refused = ann.call(&channel, &method, "orders").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{}", method.path);
+        assert!(refused.message().contains("has been revoked"), "{refused:?}");
+    }
+    let why = loop {
+        if let Err(status) = soon("the stream ends", stream.message()).await.transpose().unwrap() {
+            break status;
+        }
+    };
+    assert_eq!(why.code(), Code::Unauthenticated, "{why:?}");
     gateway.shutdown().await;
 }
 

@@ -12,7 +12,7 @@ use tonic::Streaming;
 use super::*;
 use crate::support::{eventually, soon};
 
-async fn watch(who: &Who, channel: &Channel, service: &str) -> Streaming<Service> {
+pub async fn watch(who: &Who, channel: &Channel, service: &str) -> Streaming<Service> {
     let request = WatchServiceRequest {
         service: service.into(),
         interval: Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 }),
