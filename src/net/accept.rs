@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
 
 use super::bind::{BACKLOG, drop_syns};
@@ -22,7 +21,7 @@ use super::listening::ListeningSocket;
 use super::origin::Origin;
 use super::proxy_protocol::ProxyProtocol;
 use super::socket::{Detached, Socket};
-use super::tls::ServerTls;
+use super::tls::{Pace, ServerTls};
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
 use crate::http::{Ambiguity, Limits};
@@ -36,9 +35,6 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Grace period at a hand-over in which connections already in the old socket's backlog complete.
 const HAND_OVER_GRACE: Duration = Duration::from_millis(250);
-
-/// Concurrent TLS handshakes on one worker; further ones queue, within their timeout.
-const MAX_HANDSHAKES: usize = 256;
 
 /// A listener as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -196,7 +192,7 @@ fn hand_over(
 pub struct Acceptor {
     worker: Rc<Worker>,
     front: Rc<dyn Front>,
-    handshakes: Rc<Semaphore>,
+    pace: Rc<Pace>,
     /// When a refused connection may be logged again.
     next_warning: Rc<Cell<Time>>,
 }
@@ -204,19 +200,19 @@ pub struct Acceptor {
 impl Acceptor {
     /// An acceptor whose connections belong to `front`.
     pub fn new(worker: &Rc<Worker>, front: Rc<dyn Front>) -> Acceptor {
-        let handshakes = Rc::new(Semaphore::new(MAX_HANDSHAKES));
+        let pace = Rc::<Pace>::default();
         let next_warning = Rc::new(Cell::new(Time::ZERO));
-        Acceptor { worker: Rc::clone(worker), front, handshakes, next_warning }
+        Acceptor { worker: Rc::clone(worker), front, pace, next_warning }
     }
 
     /// Starts to serve a connection.
     pub fn accept(&self, accepted: Accepted) {
         let (worker, front) = (Rc::clone(&self.worker), Rc::clone(&self.front));
-        let handshakes = Rc::clone(&self.handshakes);
+        let pace = Rc::clone(&self.pace);
         let next_warning = Rc::clone(&self.next_warning);
         self.worker.spawn(async move {
             let Accepted { stream, peer, listener, spec, _count, _listener_count } = accepted;
-            let made = handshake(stream, peer, &spec, &handshakes).await;
+            let made = handshake(stream, peer, &spec, &pace).await;
             worker.read_clock();
             match made {
                 Ok(Greeted { io, peer, certificate }) => {

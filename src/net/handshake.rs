@@ -1,17 +1,18 @@
 //! What comes before HTTP on a client's connection: a header of the PROXY protocol, and TLS.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::accept::ListenerSpec;
 use super::io::Io;
 use super::proxy_protocol::{self, HeaderError, Others, Progress};
 use super::socket::{Detached, Socket, unsent};
-use super::tls::ClientCertificate;
+use super::tls::{ClientCertificate, Pace};
 use crate::model::{ConnectionRefusal, Peer};
 
 /// Why a connection did not come as far as HTTP.
@@ -62,7 +63,7 @@ pub async fn handshake(
     stream: Detached,
     peer: Peer,
     spec: &ListenerSpec,
-    permits: &Semaphore,
+    pace: &Pace,
 ) -> Result<Greeted, HandshakeError> {
     let mut stream = stream.attach()?;
     stream.watch_liveness(&spec.limits)?;
@@ -81,8 +82,10 @@ pub async fn handshake(
         return Ok(Greeted { io: Io::Plain(stream), peer: client, certificate: None });
     };
     let accept = async {
-        let _permit = permits.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(std::sync::Arc::clone(tls.config())).accept(stream).await
+        let _place = pace.begin().await?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let config = Arc::clone(tls.config());
+        pace.compute(|| hello.into_stream(config)).await?.await
     };
     let stream = timeout(patience, accept).await.map_err(|_| HandshakeError::TooLong)??;
     let certificate = tls.client(stream.get_ref().1, &spec.forwarding)?;

@@ -3,6 +3,7 @@
 mod certificates;
 mod client_certificate;
 mod client_verifier;
+mod pace;
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 pub use self::certificates::{Certificates, ServerCertificate};
 pub use self::client_certificate::ClientCertificate;
 pub use self::client_verifier::ClientVerifier;
+pub(super) use self::pace::Pace;
 use crate::model::{Forwarding, SanPattern};
 
 /// Which clients are let in. A resumed session shows no certificate, so that sessions end when this
