@@ -141,7 +141,13 @@ async fn connection<S>(
             return serve(stream, None, &responder, &activity).await;
         };
         let accepted = TlsAcceptor::from(tls).accept(stream).await;
-        let stream = accepted.inspect_err(|_| refusals.count(ConnectionRefusal::Handshake))?;
+        // A probe of TCP says nothing and goes.
+        let is_probe = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+        let stream = accepted.inspect_err(|error| {
+            if !is_probe(error) {
+                refusals.count(ConnectionRefusal::Handshake);
+            }
+        })?;
         let certified = stream.get_ref().1.peer_certificates().and_then(good_until);
         serve(stream, certified, &responder, &activity).await
     };
