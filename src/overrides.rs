@@ -54,8 +54,8 @@ pub trait Store: Debug + Send + Sync {
     fn keep(&self, records: Vec<Arc<ChangeRecord>>) -> Kept;
 
     /// Whether it kept a change of an earlier process, before [`Store::take_kept`]; `None` where it does
-    /// not know.
-    fn holds(&self, _subject: &Subject, _sequence: u64, _revision: u64) -> Option<bool> {
+    /// not know. The revision, if it is given, tells of changes that are remembered no more.
+    fn holds(&self, _: &Subject, _sequence: u64, _revision: Option<u64>) -> Option<bool> {
         None
     }
 

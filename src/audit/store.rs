@@ -39,7 +39,7 @@ impl Store for AuditedStore {
         self.store.retired()
     }
 
-    fn holds(&self, subject: &Subject, sequence: u64, revision: u64) -> Option<bool> {
+    fn holds(&self, subject: &Subject, sequence: u64, revision: Option<u64>) -> Option<bool> {
         self.store.holds(subject, sequence, revision)
     }
 

@@ -212,12 +212,12 @@ impl Store for Journal {
         self.retired
     }
 
-    fn holds(&self, subject: &Subject, sequence: u64, revision: u64) -> Option<bool> {
+    fn holds(&self, subject: &Subject, sequence: u64, revision: Option<u64>) -> Option<bool> {
         let Some(kept) = self.kept.get(subject) else { return Some(false) };
         let records = || kept.log.records().map(|record| record.sequence);
         // Those before the first that is remembered are told by the revision.
         let is_before = records().next().is_none_or(|first| sequence < first);
-        let is_past = is_before && kept.revision >= revision;
+        let is_past = is_before && revision.is_some_and(|revision| kept.revision >= revision);
         Some(is_past || records().any(|known| known == sequence))
     }
 

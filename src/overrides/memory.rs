@@ -13,7 +13,7 @@ impl Store for Memory {
         false
     }
 
-    fn holds(&self, _: &Subject, _: u64, _: u64) -> Option<bool> {
+    fn holds(&self, _: &Subject, _: u64, _: Option<u64>) -> Option<bool> {
         Some(false)
     }
 
