@@ -136,6 +136,8 @@ fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
         panics: Some(false),
         retries: None,
         near_part: None,
+        learned_limit: None,
+        concurrency: None,
         sources: Vec::new(),
         methods: (0..traffic.methods).map(|number| method(number, traffic)).collect(),
         counters: vec![ServiceCounter {

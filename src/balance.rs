@@ -38,7 +38,9 @@ use std::sync::Arc;
 
 pub(crate) use explain::expected_shares;
 pub use explain::{Cost, CostTerm, Unit};
-pub(crate) use key::{CookieIssue, Fallback, KeySource, KeySpec};
+pub(crate) use key::{
+    CookieIssue, Fallback, KeySource, KeySpec, cookie_name, header_name, parameter_name,
+};
 pub(crate) use near_zone::{NearPart, NearZone};
 pub(crate) use slow_start::{Accounts, Ramp, Ramps, Share};
 

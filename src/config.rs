@@ -7,6 +7,7 @@
 
 mod certificate_names;
 mod certificates;
+mod concurrency;
 mod control;
 mod discover;
 mod ejection;

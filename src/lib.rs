@@ -41,7 +41,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text, stats, http, grpc, tasks, dns <- model, access, http1, http2 <- route, clock, balance, net, telemetry
+//! text, stats, http, grpc, tasks, dns <- model, access, http1, http2 <- admission, clock <- route, balance, net, telemetry
 //!   <- discovery, overrides, upstream <- audit, health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
@@ -49,6 +49,7 @@
 //! |---|---|
 //! | [`text`] | parsing and formatting: addresses, units, keyed settings, redaction, did-you-mean |
 //! | [`access`] | who may steer: identities, roles, tokens, and what each method needs |
+//! | [`admission`] | how many requests may be in flight, and who is next: permits, fair queues |
 //! | [`stats`] | histograms, sliding windows, single-writer counters; generic |
 //! | [`model`] | value types shared by all layers; no async, no I/O, no clock |
 //! | [`route`] | routing: the table, matches, splits, filters |
@@ -95,6 +96,7 @@
 //! - No self-registering plug-ins: policies and other plug-ins are rows of a table.
 
 pub mod access;
+pub mod admission;
 pub mod app;
 pub mod audit;
 pub mod balance;

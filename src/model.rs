@@ -1,6 +1,7 @@
 //! Value types shared by all layers. No async, no I/O, no serde, no clock.
 
 mod address;
+mod caller_key;
 mod certificate;
 mod connectivity;
 mod control_refusal;
@@ -26,6 +27,7 @@ pub mod version;
 mod worker_stats;
 
 pub use address::Address;
+pub use caller_key::CallerKey;
 pub use certificate::Certificate;
 pub use connectivity::{Connectivity, ConnectivityState};
 pub use control_refusal::{ControlRefusal, ControlRefusals};

@@ -1,6 +1,8 @@
 //! The data path: from a client's stream to a backend's and back.
 
+mod admission;
 mod ambiguity;
+mod caller;
 mod connection_metrics;
 mod exchange;
 mod failure;

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::RateLimit;
 use crate::model::SanPattern;
 
 mod changes;
@@ -102,6 +103,8 @@ pub struct Policies {
     pub retry: Option<RetryPolicy>,
     /// Hedging.
     pub hedge: Option<HedgePolicy>,
+    /// How many requests are let through, if that is limited.
+    pub rate_limit: Option<Arc<RateLimit>>,
     /// Whose requests are let through, by their certificates; those of all if empty.
     pub allowed_clients: Box<[SanPattern]>,
 }

@@ -6,6 +6,7 @@
 
 mod build_pool;
 mod change;
+mod concurrency;
 mod condition_changes;
 mod counters;
 mod desired;
@@ -48,6 +49,7 @@ pub use crate::overrides::Author;
 pub use build_pool::BuildPool;
 pub(crate) use change::ChangeError;
 pub use change::{CONFIGURED, Change, Terms};
+pub use concurrency::{Concurrency, LearningMode, Refusal};
 pub use counters::CounterSettings;
 pub(crate) use counters::ServiceCounters;
 pub use ejection::{Cause, Ejected, Ejection, EjectionCounts};

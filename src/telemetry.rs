@@ -44,5 +44,6 @@ pub use refused::{RefusedConnections, RefusedSample};
 pub use reloads::ReloadSample;
 pub(crate) use reloads::Reloads;
 pub use server::Server;
+pub use services::ConcurrencySample;
 pub use settings::{MetricsSettings, ResponseStart};
 pub use worker::{CloseReason, Side, WorkerMetrics};

@@ -11,14 +11,14 @@ use crate::model::{
 };
 use crate::overrides::{Counters, Failure};
 use crate::service::{
-    BackendState, BackendView, Registry, ServiceCounters, ServiceMetrics, ServiceView,
+    BackendState, BackendView, Concurrency, Registry, ServiceCounters, ServiceMetrics, ServiceView,
 };
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    AuditSample, BackendSample, Certificates, CounterId, JournalSample, MetricsSource,
-    RefusedConnections, RefusedSample, ReloadSample, Reloads, RetrySample, ServiceCounter,
-    ServiceSample, SourceSample, names,
+    AuditSample, BackendSample, Certificates, ConcurrencySample, CounterId, JournalSample,
+    MetricsSource, RefusedConnections, RefusedSample, ReloadSample, Reloads, RetrySample,
+    ServiceCounter, ServiceSample, SourceSample, names,
 };
 
 /// A gateway's services and reload counters.
@@ -79,6 +79,7 @@ impl MetricsSource for State {
 }
 
 fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSample {
+    let is_limited = view.spec.concurrency.as_ref().is_some_and(Concurrency::is_limited);
     ServiceSample {
         name: Arc::clone(name),
         counters: counters(counts),
@@ -86,10 +87,17 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         panics: (!view.backends.is_empty())
             .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
         near_part: view.near_part,
+        learned_limit: counts.learning.limit(),
+        concurrency: is_limited.then(|| concurrency(counts)),
         retries: retries(counts, view),
         sources: sources(view),
         methods: counts.methods.all(),
     }
+}
+
+fn concurrency(ServiceCounters { permits, .. }: &ServiceCounters) -> ConcurrencySample {
+    let (calls, waiting, streams) = (permits.calls(), permits.waiting(), permits.streams());
+    ConcurrencySample { limit: permits.limit(), calls, waiting, streams }
 }
 
 /// Its source, and the names among its endpoints as one, which is up while all are.
@@ -132,6 +140,7 @@ fn counters(counts: &ServiceCounters) -> Vec<ServiceCounter> {
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
     let mut counters = vec![
         counter(&names::UNIMPLEMENTED_RETRIES, Vec::new(), counts.unimplemented_retries.total()),
+        counter(&names::WOULD_REFUSE, Vec::new(), counts.would_refuse.total()),
         counter(&names::DRAIN_CUTS, Vec::new(), counts.drain_cuts.total()),
     ];
     for (result, count) in counts.retries.totals().filter(|(_, count)| *count > 0) {

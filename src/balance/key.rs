@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::hashing::HASHING;
 use crate::text::keys::{
-    Absent, Key, Keys, Plain, Row, Setting, Short, Text, Word, boolean, duration, section, text,
+    Absent, Form, Key, Keys, Plain, Row, Setting, Short, Text, Word, boolean, duration, section,
+    text,
 };
 use crate::text::{ParamValue, Params, nearest};
 
@@ -70,11 +71,11 @@ section! {
     /// What of a request is hashed: one of the first four; the others go with `cookie`.
     pub(super) static KEY: RequestKey = "services.*.balancer.key", short Short::Word("source_address");
 
-    header: Key<Box<str>> = text(&TOKEN, header, ToString::to_string), Absent::Nothing,
+    header: Key<Box<str>> = header_name(), Absent::Nothing,
         "the first header of this name";
-    cookie: Key<Box<str>> = text(&TOKEN, cookie, ToString::to_string), Absent::Nothing,
+    cookie: Key<Box<str>> = cookie_name(), Absent::Nothing,
         "the first cookie of this name";
-    query: Key<Box<str>> = text(&PARAMETER, parameter, ToString::to_string), Absent::Nothing,
+    query: Key<Box<str>> = parameter_name(), Absent::Nothing,
         "the first parameter of this name, as it stands in the URL";
     jwt_claim: Key<Box<str>> = text(&CLAIM, claim, ToString::to_string), Absent::Nothing,
         "a claim of the bearer token, which is **not verified**: it picks among equal backends and \
@@ -84,6 +85,21 @@ section! {
         "how long they keep it; without, as long as they run. Needs `set: true`";
     path: Key<Box<str>> = text(&PATH, path, ToString::to_string), Absent::Words("/"),
         "below which they send it. Needs `set: true`";
+}
+
+/// The form of a header's name, in lower case.
+pub const fn header_name() -> Form<Box<str>> {
+    text(&TOKEN, header, ToString::to_string)
+}
+
+/// The form of a cookie's name.
+pub const fn cookie_name() -> Form<Box<str>> {
+    text(&TOKEN, cookie, ToString::to_string)
+}
+
+/// The form of the name of a parameter of a query.
+pub const fn parameter_name() -> Form<Box<str>> {
+    text(&PARAMETER, parameter, ToString::to_string)
 }
 
 /// Regular expression of a token, as header and cookie names are.

@@ -1,6 +1,7 @@
 //! Every key of the configuration as data, one row a key, from which the reader, the reference page
 //! and the schema derive what is valid. The settings of policies are rows too, beside each policy.
 
+mod concurrency;
 mod control;
 mod discover;
 mod ejection;
@@ -19,6 +20,7 @@ mod tls;
 
 use std::time::Duration;
 
+pub use concurrency::{CALLER, CONCURRENCY, RATE_LIMIT};
 pub use control::{CONTROL, CONTROL_ROLE};
 pub use discover::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;

@@ -46,6 +46,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
         max_connections,
         forwarding: Arc::new(forwarding.unwrap_or_default()),
         ambiguity,
+        strangers: profile.is_for_strangers(),
     };
     Some((plan, span))
 }

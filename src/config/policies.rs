@@ -1,11 +1,15 @@
 //! Reads the policies of a route, and warns of settings that have no effect beside others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::keys::{HEDGE, RETRY, ROUTE};
+use super::concurrency;
+use super::keys::{HEDGE, RATE_LIMIT, RETRY, ROUTE};
+use super::node::Node;
 use super::read::Fields;
 use super::report::Problems;
 use super::retry;
+use crate::admission::{RateLimit, RateLimitSettings};
 use crate::route::{Filters, HedgeDelay, HedgePolicy, Policies};
 use crate::text::keys::Row;
 use crate::text::units::show_duration;
@@ -18,11 +22,24 @@ pub fn read(fields: &Fields<'_>, filters: Filters, problems: &Problems) -> Polic
         max_timeout: fields.optional(&ROUTE.max_timeout),
         retry: fields.get(&ROUTE.retry).map(|node| retry::retry(node, problems)),
         hedge: fields.get(&ROUTE.hedge).and_then(|node| retry::hedge(node, problems)),
+        rate_limit: fields.get(&ROUTE.rate_limit).and_then(|node| rate_limit(node, problems)),
         allowed_clients: fields.list(&ROUTE.allowed_clients).into(),
     };
     warn_of_late_attempts(&policies, fields, problems);
     warn_of_few_attempts(&policies, fields, problems);
     policies
+}
+
+fn rate_limit(node: &Node, problems: &Problems) -> Option<Arc<RateLimit>> {
+    let mut fields = Fields::of(node, &RATE_LIMIT, problems);
+    fields.require(&RATE_LIMIT.per_second, "add `per_second: 100`");
+    let per_second = fields.optional(&RATE_LIMIT.per_second);
+    let burst = fields.optional(&RATE_LIMIT.burst);
+    let key = fields.get(&RATE_LIMIT.key).map(|node| concurrency::caller(node, problems));
+    fields.finish();
+    let per_second = per_second?;
+    let settings = RateLimitSettings { per_second, burst: burst.unwrap_or(per_second), key };
+    Some(Arc::new(RateLimit::new(settings)))
 }
 
 /// Warns of attempts that would only begin or end when the request's time is over.

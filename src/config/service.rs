@@ -8,13 +8,13 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{discover, ejection, health, keepalive, limits, retry, tls};
+use super::{concurrency, discover, ejection, health, keepalive, limits, retry, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
 use crate::service::{
-    Balancer, Ejection, Layer, MAX_BACKENDS, RetryBudgetSettings, ServiceConfig, ServiceSpec,
-    UpstreamProtocol,
+    Balancer, Concurrency, Ejection, Layer, MAX_BACKENDS, RetryBudgetSettings, ServiceConfig,
+    ServiceSpec, UpstreamProtocol,
 };
 use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
@@ -82,6 +82,11 @@ pub fn service(
     let retry_budget = fields.get(&SERVICE.retry_budget);
     let retry_budget =
         retry_budget.map_or(RetryBudgetSettings::usual(), |node| retry::budget(node, problems));
+    let concurrency = fields.get(&SERVICE.concurrency);
+    let concurrency = match concurrency {
+        Some(node) => concurrency::read(node, problems),
+        None => Some(Concurrency::observing()),
+    };
     let slow_start = fields.value(&SERVICE.slow_start);
     let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);
     let prefer_zone = preferred(&fields, zone.as_ref(), problems);
@@ -106,6 +111,7 @@ pub fn service(
         ejection,
         panic,
         retry_budget,
+        concurrency,
         slow_start,
         prefer_zone,
     };

@@ -129,6 +129,12 @@ impl Load {
         }
     }
 
+    /// Counts a call in, if fewer than `limit` are in flight.
+    pub fn try_begin_call(&self, limit: u32) -> bool {
+        let more = |calls| (calls < limit).then(|| calls + 1);
+        self.calls.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
     /// Counts an exchange out. `began` is when it was last counted in, under this class.
     pub fn end(&self, class: ExchangeClass, began: Time) {
         match class {

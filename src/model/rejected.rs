@@ -37,6 +37,10 @@ reasons! {
     Connect "connect" Failure,
     /// No stream slot became free in time, or too many requests were waiting.
     Overloaded "overloaded" Failure,
+    /// Its service had as many requests in flight as it may have.
+    Limited "limited" Failure,
+    /// The rate limit of its route was reached.
+    RateLimited "rate_limited" Success,
     /// A backend refused it unprocessed, and there was no other.
     Refused "refused" Failure,
     /// It timed out before a backend had it.

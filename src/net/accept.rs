@@ -56,6 +56,8 @@ pub struct ListenerSpec {
     pub forwarding: Arc<Forwarding>,
     /// What is done with requests that a backend may read differently.
     pub ambiguity: Ambiguity,
+    /// Its clients are strangers: what they say of themselves is not believed.
+    pub strangers: bool,
 }
 
 /// An accepted connection that is handed to a worker.

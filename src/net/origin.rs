@@ -15,6 +15,8 @@ pub struct Origin {
     pub forwarding: Arc<Forwarding>,
     /// What is done with requests that may be read differently.
     pub ambiguity: Ambiguity,
+    /// Whether what the peer says of itself is believed.
+    pub believed: bool,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     /// The peer's address, as `x-forwarded-for` has it.
@@ -42,6 +44,7 @@ impl Origin {
         Origin {
             forwarding: Arc::clone(forwarding),
             ambiguity: spec.ambiguity,
+            believed: !spec.strangers || forwarding.trusts(peer),
             trusted: forwarding.trusts(peer),
             address: peer.to_string().into(),
             scheme: if tls { "https" } else { "http" },

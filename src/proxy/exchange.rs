@@ -3,6 +3,7 @@
 //! Retries are possible until [`commit`] sends a response head to the client, and never after.
 //! Every exchange has exactly one [`Outcome`].
 
+mod admit;
 mod attempt;
 mod attempted_endpoints;
 mod classify;
@@ -15,9 +16,11 @@ mod hold;
 mod initial_class;
 mod open;
 mod outcome;
+mod rate_limit;
 mod record;
 mod recover;
 mod retry;
+mod room;
 mod route;
 mod splice;
 mod stage;
@@ -28,6 +31,7 @@ mod timeouts;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
+use self::admit::{Admitted, Permit};
 pub use self::attempt::Attempt;
 use self::attempted_endpoints::AttemptedEndpoints;
 use self::classify::{Verdict, classify};
@@ -72,6 +76,8 @@ pub struct Exchange {
     /// The affinity cookie issued with the response, if the client sent none.
     affinity_cookie: OnceCell<AffinityCookie>,
     timeouts: RefCell<Timeouts>,
+    /// What it holds of its service's limits.
+    permit: Cell<Permit>,
     log: RequestLog,
     /// The outcome is recorded.
     recorded: Cell<bool>,
@@ -104,6 +110,7 @@ impl Exchange {
             sent_trailers: Cell::new(false),
             sent_continue: Cell::new(false),
             affinity_cookie: OnceCell::new(),
+            permit: Cell::default(),
             recorded: Cell::new(false),
             attempts: Cell::new(0),
             hedges: Cell::new(0),
@@ -113,6 +120,7 @@ impl Exchange {
     /// Runs the exchange to its outcome, then until the client has read the whole response.
     pub async fn serve(&self) {
         self.run().await;
+        self.return_permit(); // after the attempt has ended: its backend has room again
         self.finish().await;
         self.recycle_head();
     }
@@ -128,8 +136,8 @@ impl Exchange {
     /// committed or there is no backend left to try.
     async fn run(&self) {
         let Some(destination) = self.prepare() else { return };
-        if let Err(failure) = self.run_stages(destination).await {
-            return self.record(self.local_reply(failure), None);
+        if let Err(error) = self.enter(destination).await {
+            return self.record(self.give_up(error), None);
         }
         self.apply_route(destination);
         if destination.policies().is_some_and(Policies::repeat) {
@@ -146,6 +154,7 @@ impl Exchange {
                 }
                 continue;
             };
+            self.follow(attempt);
             let start = match self.open(attempt).await {
                 Ok(()) => {
                     self.send(attempt, &attempted);
@@ -223,27 +232,23 @@ impl Exchange {
         let initial = self.initial_class(&view);
         let already = attempted.indices(&view);
         let without = view.unimplemented.indices(&view, initial.called.as_ref(), worker.now());
-        let picked = {
-            let head = self.head.borrow();
-            let key_cx = KeyContext {
-                head: &head,
-                source: forwarded_headers::source_address(&self.front, &head),
-                affinity_cookie: &self.affinity_cookie,
-                rng: worker.rng(),
-            };
-            let avoided = match &*without {
-                [] => already.as_slice(),
-                without => &[already.as_slice(), without].concat(), // allocates, but is rare
-            };
-            let picked = view.pick(worker, &key_cx, initial.class, avoided)?;
-            // All are avoided: rather one that has failed than one that lacks the method.
-            if without.contains(&picked.index) && attempted.may_repeat() {
-                view.put_back(&picked, worker.now());
-                view.pick(worker, &key_cx, initial.class, &without)?
-            } else {
-                picked
-            }
+        let head = self.head.borrow();
+        let key_cx = KeyContext {
+            head: &head,
+            source: forwarded_headers::source_address(&self.front, &head),
+            affinity_cookie: &self.affinity_cookie,
+            rng: worker.rng(),
         };
+        let avoided = match &*without {
+            [] => already.as_slice(),
+            without => &[already.as_slice(), without].concat(), // allocates, but is rare
+        };
+        let mut picked = view.pick(worker, &key_cx, initial.class, avoided)?;
+        // All are avoided: rather one that has failed than one that lacks the method.
+        if without.contains(&picked.index) && attempted.may_repeat() {
+            view.put_back(&picked, worker.now());
+            picked = view.pick(worker, &key_cx, initial.class, &without)?;
+        }
         let again = already.as_slice().contains(&picked.index) && !attempted.may_repeat();
         // Where none implements the method, the first one that is asked may say so.
         let in_vain = without.contains(&picked.index) && !attempted.is_empty();
@@ -251,7 +256,16 @@ impl Exchange {
             view.put_back(&picked, worker.now());
             return None;
         }
-        Some(Attempt::begin(view, picked, initial, worker))
+        match view.limit_of_calls(initial.class) {
+            None => Some(Attempt::begin(view, picked, initial, worker)),
+            Some(limit) => {
+                let begun = self.begin_within(limit, &view, (picked, initial), (&key_cx, avoided));
+                if begun.is_none() {
+                    attempted.note_full();
+                }
+                begun
+            }
+        }
     }
 
     /// How an attempt is classified at its start: as a call or a stream.

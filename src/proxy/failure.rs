@@ -1,18 +1,41 @@
 //! Why a request failed, and what each failure means: to the client, to the metrics and to the
 //! backend's health.
 
+use std::time::Duration;
+
 use super::exchange::Limit;
 use super::fields;
 use crate::http::{Headers, PathFault};
 use crate::model::{AttemptFailure, AttemptOutcome, Code, GrpcCode, RejectReason};
 use crate::upstream::OpenError;
 
+const LIMITED: &str = "the service has as many requests in flight as it may have";
+const RATE_LIMITED: &str = "too many requests: the rate limit of the route is reached";
 const GOING_DOWN: &str = "the gateway is going down";
 const UNDERSCORES: &str = "a header field has an underscore in its name: write a dash";
 const GRPC_OVER_HTTP1: &str = "gRPC needs HTTP/2 from end to end, and this came over HTTP/1.1, \
                                from the client or from a proxy between";
 const BAD_TIMEOUT: &str = "grpc-timeout is malformed: it has one to eight digits and a unit, which \
                            is one of H, M, S, m, u and n";
+
+/// After how long a refused request may be tried again, in steps of 10 ms. Small, as every request in
+/// flight has room for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushback(u16);
+
+impl Pushback {
+    const STEP_MS: u64 = 10;
+
+    /// The next step, up to 655 s.
+    pub fn of(pause: Duration) -> Pushback {
+        let steps = pause.as_millis().div_ceil(Pushback::STEP_MS.into()).max(1);
+        Pushback(u16::try_from(steps).unwrap_or(u16::MAX))
+    }
+
+    const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64 * Pushback::STEP_MS)
+    }
+}
 
 /// Why a request has no response from a backend, or an incomplete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +50,12 @@ pub enum Failure {
     Connect,
     /// No stream slot became available in time.
     Overloaded,
+    /// Its service has as many requests in flight as it may have.
+    Limited(Pushback),
+    /// Its route lets through as many requests as its rate limit says.
+    RateLimited(Pushback),
+    /// Its service has as many in flight as it may, where the configuration says UNAVAILABLE.
+    Busy(Pushback),
     /// Its path may be read in more than one way.
     Path(PathFault),
     /// A field has an underscore in its name.
@@ -98,6 +127,9 @@ impl Failure {
             Failure::NoBackend => (Unavailable, b"503", "no backend may take requests"),
             Failure::Connect => (Unavailable, b"503", "no connection to a backend"),
             Failure::Overloaded => (Unavailable, b"503", "every backend is busy"),
+            Failure::Limited(_) => (ResourceExhausted, b"429", LIMITED),
+            Failure::RateLimited(_) => (ResourceExhausted, b"429", RATE_LIMITED),
+            Failure::Busy(_) => (Unavailable, b"503", LIMITED),
             Failure::Path(fault) => (Unimplemented, b"400", path_message(fault)),
             Failure::Underscores => (Internal, b"400", UNDERSCORES),
             Failure::TooLarge => (ResourceExhausted, b"431", "request headers are too large"),
@@ -155,6 +187,16 @@ impl Failure {
         self.local_reply().2
     }
 
+    /// After how long the request may be tried again, if that is known.
+    pub const fn pushback(self) -> Option<Duration> {
+        match self {
+            Failure::Limited(pushback)
+            | Failure::RateLimited(pushback)
+            | Failure::Busy(pushback) => Some(pushback.duration()),
+            _ => None,
+        }
+    }
+
     /// The reject reason, if no backend had the request.
     pub const fn reason(self) -> Option<RejectReason> {
         match self {
@@ -167,6 +209,8 @@ impl Failure {
             Failure::NoBackend => Some(RejectReason::NoBackend),
             Failure::Connect => Some(RejectReason::Connect),
             Failure::Overloaded => Some(RejectReason::Overloaded),
+            Failure::Limited(_) | Failure::Busy(_) => Some(RejectReason::Limited),
+            Failure::RateLimited(_) => Some(RejectReason::RateLimited),
             Failure::TooLarge | Failure::TooLargeForBackend => Some(RejectReason::TooLarge),
             Failure::ConnectMethod => Some(RejectReason::ConnectMethod),
             Failure::Forbidden => Some(RejectReason::Forbidden),

@@ -55,7 +55,7 @@ impl<'a> KeyContext<'a> {
             KeySource::Cookie { name, .. } => cookie(self.head, name.as_bytes()),
             KeySource::Query(name) => parameter(self.head, name.as_bytes()),
             KeySource::JwtClaim(name) => jwt::claim(self.head, name, scratch),
-            KeySource::SourceAddress => return Some(self.address()),
+            KeySource::SourceAddress => return Some(address_key(self.source)),
         };
         if let Some(found) = found.filter(|found| !found.is_empty()) {
             return Some(HashKey::Found(found));
@@ -67,28 +67,29 @@ impl<'a> KeyContext<'a> {
         }
         match spec.fallback {
             Fallback::Random => None,
-            Fallback::SourceAddress => Some(self.address()),
-        }
-    }
-
-    fn address(&self) -> HashKey<'a> {
-        match self.source {
-            Peer::Ip(IpAddr::V4(ip)) => HashKey::V4(ip.octets()),
-            Peer::Ip(IpAddr::V6(ip)) => HashKey::V6(ip.octets()),
-            Peer::Unix => HashKey::Found(Peer::UNIX.as_bytes()),
+            Fallback::SourceAddress => Some(address_key(self.source)),
         }
     }
 }
 
+/// An address as a key.
+pub fn address_key<'a>(address: Peer) -> HashKey<'a> {
+    match address {
+        Peer::Ip(IpAddr::V4(ip)) => HashKey::V4(ip.octets()),
+        Peer::Ip(IpAddr::V6(ip)) => HashKey::V6(ip.octets()),
+        Peer::Unix => HashKey::Found(Peer::UNIX.as_bytes()),
+    }
+}
+
 /// The first cookie of this name, undecoded.
-fn cookie<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
+pub fn cookie<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     let crumbs = head.iter().filter(|field| field.id == Name::Cookie);
     let mut pairs = crumbs.flat_map(|field| field.value.split(|byte| *byte == b';'));
     pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// The first query parameter of this name, undecoded.
-fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
+pub fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     let path = head.get(Name::Path)?;
     let query = path.get(path.iter().position(|byte| *byte == b'?')? + 1..)?;
     let mut pairs = query.split(|byte| *byte == b'&');

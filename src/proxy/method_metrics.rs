@@ -64,6 +64,16 @@ pub struct CallEnd {
     pub cut: bool,
 }
 
+impl CalledMethod {
+    /// Its index in the service's list, if it is on that.
+    pub fn index(&self) -> Option<u16> {
+        match self {
+            CalledMethod::Listed(index) => Some(*index),
+            CalledMethod::New(_) | CalledMethod::Other(_) => None,
+        }
+    }
+}
+
 impl MethodMetrics {
     /// HistogramCounts in the shard of worker `worker`.
     pub fn new(table: &Arc<MethodTable>, worker: usize) -> MethodMetrics {

@@ -1,10 +1,11 @@
 //! A service on one worker: the newest snapshot, and connection pools to its endpoints.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use super::admission::Admission;
 use super::connection_metrics::UpstreamObserver;
 use super::method_metrics::MethodMetrics;
 use super::streaming_methods::StreamingMethods;
@@ -34,6 +35,8 @@ pub struct WorkerService {
     /// Mirrored requests in flight to it.
     mirrored: Cell<usize>,
     waiting: WaitingRequests,
+    /// Its limits, if it has or had any.
+    admission: OnceCell<Rc<Admission>>,
 }
 
 impl WorkerService {
@@ -65,6 +68,7 @@ impl WorkerService {
             unimplemented,
             mirrored: Cell::new(0),
             waiting: WaitingRequests::default(),
+            admission: OnceCell::new(),
             service: Arc::clone(service),
         };
         worker_service.apply(snapshot);
@@ -104,6 +108,17 @@ impl WorkerService {
         &self.waiting
     }
 
+    /// Its limits, if it has or had any.
+    pub fn admission(&self) -> Option<&Rc<Admission>> {
+        self.admission.get()
+    }
+
+    /// Whether the number of its streams is limited.
+    pub fn limits_streams(&self) -> bool {
+        let view = self.view.borrow();
+        view.snapshot.spec.concurrency.as_ref().is_some_and(|it| it.max_streams.is_some())
+    }
+
     /// Counts a request towards the retry budget.
     pub fn count_request(&self) {
         self.service.retry_budget().deposit(self.worker.index(), self.worker.now());
@@ -127,6 +142,10 @@ impl WorkerService {
         self.keep_connections(snapshot);
         self.apply_drain_deadlines(snapshot);
         self.restore_connections(snapshot);
+        if snapshot.spec.concurrency.is_some() || self.admission.get().is_some() {
+            let admission = || Admission::new(&self.worker, &self.service);
+            self.admission.get_or_init(admission).apply(snapshot);
+        }
         let known = (&self.methods, &self.calls, &self.unimplemented);
         let (snapshot, rng) = (Arc::clone(snapshot), self.worker.rng());
         let view = WorkerSnapshot::new(snapshot, pools, known, &mut rng.borrow_mut());

@@ -155,6 +155,18 @@ impl WorkerSnapshot {
         })
     }
 
+    /// How many exchanges of this class may be in flight at one endpoint, if there is a limit.
+    pub fn limit_of_calls(&self, class: ExchangeClass) -> Option<u32> {
+        let limits =
+            self.snapshot.spec.concurrency.as_ref().filter(|_| class == ExchangeClass::Call);
+        limits.and_then(|limits| limits.per_endpoint)
+    }
+
+    /// Whether the endpoint at `index` is on trial after an ejection.
+    pub fn is_on_trial(&self, index: usize) -> bool {
+        self.snapshot.trials.contains(&index)
+    }
+
     /// Undoes a pick of which no attempt comes.
     pub fn put_back(&self, picked: &Picked, now: Time) {
         if picked.on_trial

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{EjectionCounts, MethodTable, Rejections, RetryBudget};
+use crate::admission::{Flows, Learning, Permits};
 use crate::health::CheckCounts;
 use crate::model::{MirrorCounts, RetryCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
@@ -31,6 +32,14 @@ pub struct ServiceCounters {
     pub retries: RetryCounts,
     /// How many more there may be.
     pub retry_budget: RetryBudget,
+    /// Its requests in flight, where they are limited.
+    pub permits: Arc<Permits>,
+    /// What is learnt of how many it can bear.
+    pub learning: Arc<Learning>,
+    /// Calls that the learnt limit would have refused.
+    pub would_refuse: WorkerCounter,
+    /// Whose turn it is among those that wait.
+    pub flows: Arc<Flows>,
     /// Retries of requests that a backend answered with UNIMPLEMENTED.
     pub unimplemented_retries: WorkerCounter,
     /// Requests that were mirrored to it.
@@ -55,6 +64,10 @@ impl ServiceCounters {
         ServiceCounters {
             retries: RetryCounts::new(workers),
             retry_budget: RetryBudget::new(workers),
+            permits: Arc::new(Permits::new(workers)),
+            learning: Arc::new(Learning::new(workers)),
+            would_refuse: WorkerCounter::new(workers),
+            flows: Arc::default(),
             unimplemented_retries: WorkerCounter::new(workers),
             copies: MirrorCounts::new(workers),
             expired: TimeoutCounts::new(workers),

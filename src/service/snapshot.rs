@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub set: Arc<EndpointSet>,
     /// The picker; `None` if no endpoint is eligible.
     pub picker: Option<Arc<dyn Picker>>,
+    /// Calls that may be in flight, if there is a limit.
+    pub call_limit: Option<u32>,
     /// Indices into `set` of endpoints on trial after an ejection: one request at a time each.
     pub trials: Box<[usize]>,
     /// Endpoints that start slowly.
@@ -89,6 +91,7 @@ impl Snapshot {
             endpoints: desired.endpoints(),
             preconnected: preconnected.collect(),
             drain_deadlines: drain_deadlines.collect(),
+            call_limit: spec.concurrency.as_ref().and_then(|it| it.call_limit(set.len())),
             trials: trials.map(|(_, index)| index).collect(),
             ramps: ramps(desired, &set, near.is_some(), now),
             near,

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::concurrency::Concurrency;
 use super::ejection::Ejection;
 use super::membership::Layer;
 use super::retry_budget::RetryBudgetSettings;
@@ -160,6 +161,8 @@ pub struct ServiceSpec {
     pub panic: u8,
     /// How many retries and hedges it bears.
     pub retry_budget: RetryBudgetSettings,
+    /// How many requests may be in flight; `None` if that is neither limited nor learnt.
+    pub concurrency: Option<Concurrency>,
     /// How long backends that are new or back take to get their whole share; zero for at once.
     pub slow_start: Duration,
     /// The gateway's zone, whose backends are preferred.

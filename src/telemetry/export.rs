@@ -14,6 +14,7 @@ use super::names::{self, METRICS, Metric};
 use super::page::Page;
 use super::refused::RefusedSample;
 use super::reloads::{self, ReloadSample};
+use super::services::ConcurrencySample;
 use super::settings::MetricsSettings;
 use super::worker::{CloseReason, Side, WorkerMetrics};
 use crate::clock::Clock;
@@ -95,6 +96,10 @@ pub struct ServiceSample {
     pub panics: Option<bool>,
     /// The part of its requests that stays in the gateway's zone, if it prefers that.
     pub near_part: Option<f64>,
+    /// The limit of calls that is learnt, if there is one now.
+    pub learned_limit: Option<u32>,
+    /// Its requests in flight, if they are limited.
+    pub concurrency: Option<ConcurrencySample>,
     /// Requests by the attempts that they took, and the retry budget that is left, if any route of it
     /// retries.
     pub retries: Option<RetrySample>,

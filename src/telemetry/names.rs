@@ -127,6 +127,18 @@ metrics! {
         "When the source last answered, in Unix time. Absent before the first answer.";
     NEAR_REQUESTS = Gauge "equipoise_near_requests_ratio" ["service"]
         "The part of the service's requests that goes to backends in the gateway's own zone alone; the rest goes to all. Of services that prefer their zone.";
+    CONCURRENCY_LIMIT = Gauge "equipoise_concurrency_limit" ["service"]
+        "Calls of the service that may be in flight now: by its limits, of the backends that may take requests. Absent without a limit of calls.";
+    CONCURRENCY_LEARNED = Gauge "equipoise_concurrency_learned_limit" ["service"]
+        "The limit of calls in flight that is learnt from how long they take, whether it applies or is observed. Absent while calls do not wait.";
+    WOULD_REFUSE = Counter "equipoise_would_refuse_total" ["service"]
+        "Calls that the learnt limit would have refused, were it not only observed.";
+    CONCURRENCY_CALLS = Gauge "equipoise_concurrency_calls" ["service"]
+        "Calls of the service in flight, of services with limits.";
+    CONCURRENCY_WAITING = Gauge "equipoise_concurrency_waiting" ["service"]
+        "Calls of the service that wait until others have ended, of services with limits.";
+    CONCURRENCY_STREAMS = Gauge "equipoise_concurrency_streams" ["service"]
+        "Open streams of the service, of services with limits.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
         "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
     REJECTED = Counter "equipoise_rejected_total" ["service", "route", "reason"]

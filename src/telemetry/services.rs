@@ -37,6 +37,12 @@ pub(super) fn write(
         if let Some(retries) = service.retries.filter(|_| named.service) {
             write_retries(page, &service.name, &retries);
         }
+        if let Some(limit) = service.learned_limit.filter(|_| named.service) {
+            page.gauge(&names::CONCURRENCY_LEARNED, &[&*service.name], limit);
+        }
+        if let Some(concurrency) = service.concurrency.filter(|_| named.service) {
+            write_concurrency(page, &service.name, concurrency);
+        }
         if let Some(part) = service.near_part.filter(|_| named.service) {
             page.gauge(&names::NEAR_REQUESTS, &[&*service.name], part);
         }
@@ -192,6 +198,28 @@ fn write_counter(page: &mut Page, service: &str, id: &CounterId, value: u64) {
     let labels = page.labels(id.metric, &[service]);
     let more: Vec<&str> = id.labels.iter().map(|label| &**label).collect();
     page.number(id.metric, &labels, &more, Value::Whole(value));
+}
+
+/// The requests in flight of a service with limits.
+#[derive(Clone, Copy, Debug)]
+pub struct ConcurrencySample {
+    /// Calls that may be in flight, if that is limited.
+    pub limit: Option<u32>,
+    /// Calls in flight.
+    pub calls: u32,
+    /// Calls that wait.
+    pub waiting: u32,
+    /// Open streams.
+    pub streams: u32,
+}
+
+fn write_concurrency(page: &mut Page, service: &str, sample: ConcurrencySample) {
+    if let Some(limit) = sample.limit {
+        page.gauge(&names::CONCURRENCY_LIMIT, &[service], limit);
+    }
+    page.gauge(&names::CONCURRENCY_CALLS, &[service], sample.calls);
+    page.gauge(&names::CONCURRENCY_WAITING, &[service], sample.waiting);
+    page.gauge(&names::CONCURRENCY_STREAMS, &[service], sample.streams);
 }
 
 fn write_retries(page: &mut Page, service: &str, retries: &RetrySample) {

@@ -196,6 +196,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         discover: None,
         ejection: Default::default(),
         panic: 50,
+        concurrency: None,
         retry_budget: equipoise::service::RetryBudgetSettings::usual(),
         slow_start: Duration::ZERO,
         prefer_zone: None,

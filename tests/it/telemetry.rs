@@ -25,13 +25,13 @@ use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{
     DEADLINE_EXCEEDED, DRAIN_CUTS, EJECTIONS, HEALTH_CHECKS, HEDGES, METRICS, MIRRORED, Metric,
-    REJECTED, RETRIES, UNIMPLEMENTED_RETRIES,
+    REJECTED, RETRIES, UNIMPLEMENTED_RETRIES, WOULD_REFUSE,
 };
 use equipoise::telemetry::{
-    AuditSample, BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health,
-    JournalSample, MetricsSettings, MetricsSource, Readiness, RefusedConnections, RefusedSample,
-    ReloadSample, RetrySample, Server, ServiceCounter, ServiceSample, Side, SourceSample,
-    WorkerMetrics,
+    AuditSample, BackendSample, CloseReason, ConcurrencySample, CounterId, Encoding, Exporter,
+    Format, Health, JournalSample, MetricsSettings, MetricsSource, Readiness, RefusedConnections,
+    RefusedSample, ReloadSample, RetrySample, Server, ServiceCounter, ServiceSample, Side,
+    SourceSample, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +69,8 @@ fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
         panics: Some(false),
         retries: None,
         near_part: None,
+        learned_limit: None,
+        concurrency: None,
         sources: Vec::new(),
         methods,
     }
@@ -247,12 +249,20 @@ fn of_a_service() -> Vec<ServiceCounter> {
         counter(&HEDGES, &["won"], 4),
         counter(&UNIMPLEMENTED_RETRIES, &[], 5),
         counter(&DRAIN_CUTS, &[], 3),
+        counter(&WOULD_REFUSE, &[], 6),
         counter(&MIRRORED, &["slow"], 3),
         counter(&EJECTIONS, &["faults"], 2),
         counter(&HEALTH_CHECKS, &["timeout"], 2),
         counter(&DEADLINE_EXCEEDED, &["head"], 2),
         counter(&REJECTED, &["all", "connect"], 4),
     ]
+}
+
+fn assert_concurrency(page: &Page) {
+    let concurrency = ["limit", "learned_limit", "calls", "waiting", "streams"];
+    let concurrency = concurrency
+        .map(|of| page.value(&format!("equipoise_concurrency_{of}"), &[("service", "orders")]));
+    assert_eq!(concurrency, [12.0, 15.0, 7.0, 3.0, 2.0]);
 }
 
 /// Asserts that every metric has its declared type, help text and labels.
@@ -314,6 +324,9 @@ async fn every_metric_is_exported_as_declared() {
     orders.methods = vec![called("shop.Orders/Get")];
     orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1, 0, 0, 0, 0], budget_left: 98 });
     orders.near_part = Some(0.875);
+    orders.learned_limit = Some(15);
+    orders.concurrency =
+        Some(ConcurrencySample { limit: Some(12), calls: 7, waiting: 3, streams: 2 });
     orders.sources = vec![source()];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
@@ -347,6 +360,7 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_backend_retried_total", &here), 1.0);
     assert_eq!(page.value("equipoise_retry_budget_left", &here[..1]), 98.0);
     assert_eq!(page.value("equipoise_near_requests_ratio", &here[..1]), 0.875);
+    assert_concurrency(&page);
     let attempts = |le| page.value("equipoise_request_attempts_bucket", &[here[0], ("le", le)]);
     assert_eq!(["1", "2", "3", "+Inf"].map(attempts), [5.0, 7.0, 7.0, 8.0]);
     assert_eq!(page.value("equipoise_request_attempts_sum", &here[..1]), 13.0);

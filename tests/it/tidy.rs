@@ -14,7 +14,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dns", &[]),
     ("model", &["text", "stats"]),
     ("access", &["text"]),
-    ("route", &["text", "model"]),
+    ("admission", &["stats", "model"]),
+    ("route", &["text", "model", "admission"]),
     ("http1", &["http"]),
     ("http2", &["http"]),
     ("clock", &["model"]),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "service",
         &[
             "text",
+            "admission",
             "stats",
             "tasks",
             "model",
@@ -45,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
+            "admission",
             "stats",
             "http",
             "grpc",
@@ -63,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "text",
             "access",
+            "admission",
             "stats",
             "http",
             "model",

@@ -42,6 +42,11 @@ impl Profile {
         }
     }
 
+    /// Whether the listener's clients are strangers.
+    pub fn is_for_strangers(self) -> bool {
+        self == Profile::Edge
+    }
+
     /// What the preset does with ambiguous requests.
     pub fn ambiguity(self) -> Ambiguity {
         match self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::RATE_LIMIT;
 use super::retry::{HEDGE, RETRY};
 use super::texts::{
     EXPRESSION, GRPC, HEADER, HEADER_EDIT, HEADER_VALUE, HOST, HTTP_METHOD, MATCH_HOST, NONEMPTY,
@@ -49,6 +50,8 @@ section! {
         "which failed attempts are made good by another; `retry: {}` is as the table has it";
     hedge: Part = Shape::Mapping(&HEDGE), Absent::Nothing,
         "a second attempt beside a slow first one, for requests that may run twice";
+    rate_limit: Part = Shape::Mapping(&RATE_LIMIT), Absent::Words("no limit"),
+        "how many requests are let through; others get RESOURCE_EXHAUSTED, 429, at once";
     allowed_clients: List<SanPattern> = san(), Many::Some, Absent::Words("all"),
         "whose requests are let through, by the certificate of their connection, as `allowed_clients` of a listener's `tls`; \
          others, and clients without a certificate, get PERMISSION_DENIED, 403";

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::retry::RETRY_BUDGET;
 use super::texts::{ENDPOINT_ADDRESS, METHOD, PERCENTAGE, ZONE};
-use super::{CLIENT_TLS, DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
+use super::{
+    CLIENT_TLS, CONCURRENCY, DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS,
+};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::service::{method, zone};
@@ -80,6 +82,8 @@ section! {
          requests too that are UNHEALTHY or EJECTED, but those that say NOT_SERVING themselves; `0%` for never";
     retry_budget: Part = Shape::Mapping(&RETRY_BUDGET), Absent::Words("as the table below has it"),
         "how many retries and hedges there may be, of all workers together";
+    concurrency: Part = Shape::Mapping(&CONCURRENCY), Absent::Words("`observe`"),
+        "how many requests may be in flight, and what becomes of [those beyond](operating.md#overload)";
     slow_start: Setting<Duration> = duration(Duration::ZERO..=HOUR), SLOW_START,
         "how long backends that are added, or back after an ejection or after 10 s without requests, \
          take to get their whole share: [slow start](operating.md#slow-start). 0s is at once";

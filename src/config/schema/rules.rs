@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
-    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_DNS, DISCOVER_ETCD, DISCOVER_KUBERNETES,
-    HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVER_TLS, SERVICE, VALUE,
+    BALANCER, CALLER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_DNS, DISCOVER_ETCD,
+    DISCOVER_KUBERNETES, HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVER_TLS,
+    SERVICE, VALUE,
 };
 use crate::discovery::SOURCES;
 use crate::text::keys::{Absent, Keys, Section, Short};
@@ -23,6 +24,8 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
         one_path()
     } else if is(&VALUE) {
         json!({ "minProperties": 1, "maxProperties": 1 })
+    } else if is(&CALLER) {
+        json!({ "maxProperties": 1 })
     } else if is(&REWRITE) {
         json!({ "not": { "required": ["path", "prefix"] } })
     } else if is(&REDIRECT) {

@@ -1,5 +1,6 @@
 //! An attempt: one try of a request at one backend, in flight until dropped.
 
+mod begin;
 mod ejection;
 mod retried;
 mod unimplemented;
@@ -13,9 +14,9 @@ use super::super::failure::Failure;
 use super::super::hash_key::{AffinityCookie, SetCookie};
 use super::super::method_metrics::{CallEnd, CalledMethod};
 use super::super::streaming_methods::MethodHash;
-use super::super::worker_snapshot::{Picked, WorkerSnapshot};
+use super::super::worker_snapshot::WorkerSnapshot;
+use super::Outcome;
 use super::stream_detector::StreamDetector;
-use super::{InitialClass, Outcome};
 use crate::model::{
     AttemptFailure, AttemptOutcome, Code, Endpoint, EwmaParams, ExchangeClass, GrpcCode,
     HealthSignal, Time, TimeoutPhase,
@@ -55,38 +56,6 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Begins an attempt; it counts as in flight until dropped.
-    pub fn begin(
-        view: Rc<WorkerSnapshot>,
-        picked: Picked,
-        initial: InitialClass,
-        worker: &Worker,
-    ) -> Attempt {
-        let Picked { index, on_trial } = picked;
-        let InitialClass { class, may_learn, called } = initial;
-        let now = worker.now();
-        let attempt = Attempt {
-            pool: Rc::clone(&view.pools[index]),
-            view,
-            back: OnceCell::new(),
-            sent: Cell::new(now),
-            class: Cell::new(class),
-            class_since: Cell::new(now),
-            may_learn: Cell::new(may_learn),
-            called,
-            head_at: Cell::new(None),
-            detector: RefCell::default(),
-            head_is_sample: Cell::new(false),
-            on_trial: Cell::new(on_trial),
-            is_hedge: Cell::new(false),
-        };
-        attempt.endpoint().load().begin(class, now);
-        if attempt.is_stream() {
-            attempt.endpoint().worker_stats(worker.index()).record_stream_opened();
-        }
-        attempt
-    }
-
     /// The backend's connection pool.
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
@@ -157,6 +126,11 @@ impl Attempt {
         } else {
             self.end_trial(Some(HealthSignal::Success));
         }
+    }
+
+    /// Its method's index in the service's list, if it is on that.
+    pub fn method_index(&self) -> Option<u16> {
+        self.called.as_ref().and_then(CalledMethod::index)
     }
 
     /// Its method, if the outcome may still update the learned streaming methods; at most once.

@@ -1,5 +1,6 @@
 //! The backends that one request was attempted at, and how the last one failed.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::super::failure::Failure;
@@ -14,7 +15,7 @@ const MAX_ATTEMPTS: usize = 8;
 /// snapshots.
 pub struct AttemptedEndpoints {
     endpoints: Vec<AttemptedEndpoint>,
-    last: Failure,
+    last: Cell<Failure>,
     /// The request was sent to a backend that refused it.
     resent: bool,
     /// A backend refused the request, and was picked again on another connection.
@@ -35,7 +36,7 @@ impl AttemptedEndpoints {
     pub fn new() -> AttemptedEndpoints {
         AttemptedEndpoints {
             endpoints: Vec::new(),
-            last: Failure::NoBackend,
+            last: Cell::new(Failure::NoBackend),
             resent: false,
             refused_once: false,
             repeats: false,
@@ -48,14 +49,15 @@ impl AttemptedEndpoints {
         let endpoint = attempt.pool().endpoint();
         let down = failure == Failure::Connect && endpoint.outage().is_down();
         self.endpoints.push(AttemptedEndpoint { id: endpoint.id(), down });
-        self.last = failure;
+        self.last.set(failure);
         self.resent |= attempt.is_sent();
         self.repeats = failure == Failure::BackendRefused;
     }
 
     /// Records that the backend refused the request, and is to be asked again first.
     pub fn refused_once(&mut self) {
-        (self.last, self.refused_once) = (Failure::BackendRefused, true);
+        self.last.set(Failure::BackendRefused);
+        self.refused_once = true;
     }
 
     /// Whether a backend that refused the request was picked again.
@@ -69,7 +71,8 @@ impl AttemptedEndpoints {
         let id = attempt.pool().endpoint().id();
         self.endpoints.retain(|tried| tried.id != id);
         self.endpoints.push(AttemptedEndpoint { id, down: false });
-        (self.last, self.repeats) = (Failure::NoBackend, true);
+        self.last.set(Failure::NoBackend);
+        self.repeats = true;
     }
 
     /// Records an attempt in flight, so that further attempts use other backends.
@@ -85,7 +88,7 @@ impl AttemptedEndpoints {
     pub fn passed_over(&mut self, attempt: &Attempt) {
         let id = attempt.pool().endpoint().id();
         self.endpoints.push(AttemptedEndpoint { id, down: false });
-        self.last = Failure::NoBackend;
+        self.last.set(Failure::NoBackend);
     }
 
     /// Forgets all attempts, so that every backend may be picked again.
@@ -101,7 +104,12 @@ impl AttemptedEndpoints {
 
     /// The failure to report if there is no other backend.
     pub fn last_failure(&self) -> Failure {
-        self.last
+        self.last.get()
+    }
+
+    /// Records that every backend that is left has as many calls in flight as it may have.
+    pub fn note_full(&self) {
+        self.last.set(Failure::Overloaded);
     }
 
     /// Whether a backend may be asked again if no other is left.
@@ -121,8 +129,10 @@ impl AttemptedEndpoints {
     /// Whether no backend is left only because some are down, so that the request may wait for one to
     /// be up again.
     pub fn may_wait(&self, view: &WorkerSnapshot) -> bool {
-        let unreachable =
-            matches!(self.last, Failure::Connect | Failure::NoBackend | Failure::BackendRefused);
+        let unreachable = matches!(
+            self.last.get(),
+            Failure::Connect | Failure::NoBackend | Failure::BackendRefused
+        );
         let down = view.snapshot.recovers || self.endpoints.iter().any(|it| it.down);
         unreachable && down && !self.is_full()
     }

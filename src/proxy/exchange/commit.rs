@@ -49,6 +49,7 @@ impl Exchange {
         }
         if status == 101 || is_event_stream {
             attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
+            self.follow(attempt);
             self.timeouts.borrow_mut().lift_deadline(); // a route's timeout is for calls only
         }
         if status == 101 {
@@ -112,10 +113,17 @@ pub fn reply(front: &Stream, reply_kind: ReplyKind, failure: Failure) {
     if reply_kind == ReplyKind::Grpc {
         head.add(Name::Status, b"200");
         head.add(Name::ContentType, b"application/grpc");
+        if let Some(pushback) = failure.pushback() {
+            head.add_named(b"grpc-retry-pushback-ms", pushback.as_millis().to_string().as_bytes());
+        }
         end_with_status(front, &mut head, failure, |head| front.send_head(head, true));
     } else {
         head.add(Name::Status, status);
         head.add(Name::ContentType, b"text/plain; charset=utf-8");
+        if let Some(pushback) = failure.pushback() {
+            let seconds = pushback.as_millis().div_ceil(1000);
+            head.add_named(b"retry-after", seconds.to_string().as_bytes());
+        }
         if front.send_head(&head, reply_kind == ReplyKind::Head).is_err() {
             // The client is gone, or its header list limit is even smaller than this.
             front.reset(ErrorCode::INTERNAL_ERROR);

@@ -36,6 +36,7 @@ impl Exchange {
         self.front.register_but_for_body(cx);
         back.register(cx);
         attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
+        self.follow(attempt);
         if back.conn().is_silent() && self.is_overdue(attempt) {
             back.conn().ask();
         }

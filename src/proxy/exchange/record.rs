@@ -13,6 +13,7 @@ impl Exchange {
         if self.recorded.replace(true) {
             return;
         }
+        self.note_end(&outcome);
         let now = self.proxy.worker.now();
         let attempt = attempt.filter(|attempt| attempt.is_sent());
         match attempt {
@@ -96,6 +97,7 @@ impl Drop for Exchange {
         if !self.recorded.get() {
             self.proxy.metrics.exchange_ended(Class::Failure);
         }
+        self.return_permit();
         drop(OnPanic(|| self.abandon())); // runs only while panicking
     }
 }

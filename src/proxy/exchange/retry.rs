@@ -136,7 +136,7 @@ impl Exchange {
             return None;
         }
         let admitted = match self.is_buffered_within(policy.buffer) {
-            true => self.admit(destination, attempt.p50(), pushback_of(start), policy),
+            true => self.may_retry(destination, attempt.p50(), pushback_of(start), policy),
             false => Err(RetryResult::Body),
         };
         let pause = match admitted {
@@ -171,7 +171,7 @@ impl Exchange {
         if !self.is_retried(destination, unreached) || u32::from(failed) >= policy.attempts {
             return None;
         }
-        let admitted = self.admit(destination, None, None, policy);
+        let admitted = self.may_retry(destination, None, None, policy);
         match admitted {
             Ok(_) => {
                 self.attempts.set(failed + 1);
@@ -188,7 +188,7 @@ impl Exchange {
     }
 
     /// The pause until the next attempt, or why there is none. Spends budget last.
-    fn admit(
+    fn may_retry(
         &self,
         destination: &Destination,
         usual: Option<Duration>,

@@ -17,14 +17,14 @@ use crate::route::{Filters, Forward, Policies, Redirect, Route, RouteQuery, Shar
 pub struct Destination {
     worker_routing: Rc<WorkerRouting>,
     /// Index of the route.
-    route: usize,
+    route: u32,
     /// Index of the share in the route's split, if it leads to a service.
-    share: Option<usize>,
+    share: Option<u32>,
 }
 
 impl Destination {
     fn route(&self) -> Option<&Route> {
-        self.worker_routing.routes().route(self.route)
+        self.worker_routing.routes().route(self.route as usize)
     }
 
     fn forward(&self) -> Option<&Forward> {
@@ -40,7 +40,7 @@ impl Destination {
     }
 
     fn share(&self) -> Option<&Share> {
-        self.forward()?.split.shares().get(self.share?)
+        self.forward()?.split.shares().get(self.share? as usize)
     }
 
     /// The redirect, if the route is one.
@@ -76,12 +76,12 @@ impl Destination {
 
     /// The route's policy stages.
     pub fn stages(&self) -> &[Box<dyn Stage>] {
-        self.worker_routing.stages(self.route)
+        self.worker_routing.stages(self.route as usize)
     }
 
     /// The route's rejection counters.
     pub fn rejections(&self) -> Option<&Rc<RouteRejections>> {
-        self.worker_routing.rejections(self.route)
+        self.worker_routing.rejections(self.route as usize)
     }
 }
 
@@ -114,6 +114,7 @@ impl Exchange {
             Route::Forward(forward) => self.choose_share(forward, &head),
             Route::Redirect(_) => None,
         };
+        let (route, share) = (route as u32, share.map(|share| share as u32));
         let destination = Destination { worker_routing: Rc::clone(&worker_routing), route, share };
         let destination = self.destination.get_or_init(|| destination); // set once per exchange
         match rule {

@@ -3,9 +3,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::super::failure::Failure;
-use super::{Destination, Exchange};
+use super::rate_limit::RateLimitStage;
+use super::start::AttemptError;
+use super::{Admitted, Destination, Exchange};
 use crate::route::Policies;
 
 /// A stage's pending decision. Boxed, as few requests wait and its state would enlarge every
@@ -22,18 +25,24 @@ pub trait Stage {
 pub type Stages = Box<[Box<dyn Stage>]>;
 
 /// The stages for the policies of a route.
-pub fn stages(_: &Policies) -> Stages {
-    Box::default() // no policy has a stage yet
+pub fn stages(policies: &Policies) -> Stages {
+    let limit = policies.rate_limit.iter();
+    limit.map(|limit| Box::new(RateLimitStage(Arc::clone(limit))) as Box<dyn Stage>).collect()
 }
 
 impl Exchange {
-    /// Runs the stages of the route.
-    pub(super) async fn run_stages(&self, destination: &Destination) -> Result<(), Failure> {
+    /// Passes the stages of the route, and the limits of the service.
+    pub(super) async fn enter(&self, destination: &Destination) -> Result<(), AttemptError> {
         for stage in destination.stages() {
             if let Some(delay) = stage.admit(self)? {
                 delay.await?;
             }
         }
-        Ok(())
+        match self.admit(destination) {
+            Admitted::Yes => Ok(()),
+            Admitted::No(failure) => Err(failure.into()),
+            // Boxed: it is rare, and its state would enlarge every exchange's future.
+            Admitted::Waits(wait) => Box::pin(self.wait_for_permit(destination, *wait)).await,
+        }
     }
 }

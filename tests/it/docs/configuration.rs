@@ -172,9 +172,15 @@ fn valid(path: &str) -> String {
         "services.*.endpoints[]" => service("endpoints: [ { address: 'b:1', @ } ]"),
         "services.*.limits" => service(&format!("{endpoints}, limits: {{ @ }}")),
         "services.*.keepalive" => service(&format!("{endpoints}, keepalive: {{ @ }}")),
+        "services.*.concurrency" => service(&format!("{endpoints}, concurrency: {{ @ }}")),
+        "services.*.concurrency.key" => {
+            service(&format!("{endpoints}, concurrency: {{ key: {{ @ }} }}"))
+        }
         "services.*.retry_budget" => service(&format!("{endpoints}, retry_budget: {{ @ }}")),
         "routes[].retry" => route("service: a, retry: { @ }"),
         "routes[].retry.backoff" => route("service: a, retry: { backoff: { @ } }"),
+        "routes[].rate_limit.key" => route("service: a, rate_limit: { per_second: 1, key: { @ } }"),
+        "routes[].rate_limit" => route("service: a, rate_limit: { per_second: 1, @ }"),
         "routes[].hedge" => route("service: a, hedge: { after: p95, @ }"),
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
         "services.*.discover" => service("discover: { file: x.yaml, @ }"),

@@ -183,14 +183,20 @@ impl Backends {
             ("silent", *silent, ""),
             ("refusing", *refusing, ""),
             ("guarded", dead, ""),
+            ("crowded", *silent, ""),
+            ("metered", dead, ""),
         ];
         yaml += "services:\n";
         for (name, address, weight) in services {
             let settings = match name {
-                "dead" => "connect_timeout: 60s, ",
+                "dead" | "metered" => "connect_timeout: 60s, ",
                 "old" => "protocol: http1, ",
                 "full" => "max_connections: 1, max_pending: 1, pending_timeout: 600s, ",
                 "silent" => "connect_timeout: 600s, pending_timeout: 600s, ",
+                "crowded" => {
+                    "connect_timeout: 600s, pending_timeout: 600s, \
+                     concurrency: { max_requests: 1, queue: 0 }, "
+                }
                 _ => "connect_timeout: 60s, pending_timeout: 60s, ",
             };
             let endpoint = format!("{{ address: '{address}', {weight} }}");
@@ -198,7 +204,11 @@ impl Backends {
         }
         yaml += "routes:\n";
         for (name, ..) in services {
-            let clients = if name == "guarded" { ", allowed_clients: [ a.test ]" } else { "" };
+            let clients = match name {
+                "guarded" => ", allowed_clients: [ a.test ]",
+                "metered" => ", rate_limit: { per_second: 1, burst: 1 }",
+                _ => "",
+            };
             yaml += &format!(
                 "  - {{ name: to-{name}, match: {{ path_prefix: /{name} }}, service: {name}{clients} }}\n"
             );
@@ -320,6 +330,31 @@ async fn refuse_texts(gateway: &Gateway, ledger: &mut Ledger, front: SocketAddr)
     }
 }
 
+/// More than may be in flight, and more than may come at once.
+async fn refuse_more(
+    gateway: &Gateway,
+    ledger: &mut Ledger,
+    frames: &mut Frames,
+    ids: &mut impl Iterator<Item = u32>,
+) {
+    frames.grpc(ids.next().unwrap(), END_STREAM, "/crowded/Hold", &[]).await;
+    let id = ids.next().unwrap();
+    frames.grpc(id, END_STREAM, "/crowded/Get", &[]).await;
+    frames.find(|frame| frame.stream == id && frame.is(HEADERS, END_STREAM)).await;
+    ledger.expect(gateway, "a second call", ["crowded", "to-crowded", "limited"]).await;
+    let both = [ids.next().unwrap(), ids.next().unwrap()];
+    for id in both {
+        frames.grpc(id, END_STREAM, "/metered/Get", &[]).await;
+    }
+    let mut left = both.len();
+    while left > 0 {
+        frames.find(|frame| both.contains(&frame.stream) && frame.is(HEADERS, END_STREAM)).await;
+        left -= 1;
+    }
+    *ledger.counted.entry(labels(["metered", "to-metered", "connect"])).or_default() += 1;
+    ledger.expect(gateway, "a burst", ["metered", "to-metered", "rate_limited"]).await;
+}
+
 #[tokio::test]
 async fn every_refusal_moves_one_counter() {
     let backends = Backends::start().await;
@@ -369,6 +404,8 @@ async fn every_refusal_moves_one_counter() {
     let refused = few.find(|frame| frame.stream == 5 && frame.kind == RST_STREAM).await;
     assert_eq!(refused.payload, REFUSED_STREAM);
     ledger.expect(&gateway, "a second stream", ["", "", "too_many_streams"]).await;
+
+    refuse_more(&gateway, &mut ledger, &mut frames, &mut ids).await;
 
     // A client that gives up before there is a connection.
     let id = ids.next().unwrap();

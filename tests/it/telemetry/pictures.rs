@@ -52,14 +52,14 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let ports = PORTS.replace("listeners: [ { address: 127.0.0.1:0 } ]", full);
     let yaml = format!(
         "{ports}zone: a\noverrides: {{ journal: {{ path: overrides.jsonl }} }}\naudit: audit.jsonl\nservices:\n  \
-           orders:\n    retry_budget: {{ ratio: 0, min_per_second: 2 }}\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
+           orders:\n    concurrency: {{ max_requests: 1000 }}\n    retry_budget: {{ ratio: 0, min_per_second: 2 }}\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ prefer_zone: true, discover: {{ file: backends.json, initial_timeout: 0s }}, tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
            copies: {{ ejection: {{ consecutive: 1, time: 1h, max_time: 1h }}, endpoints: [ {a}, {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n    retry: {{ backoff: {{ first: 0s }} }}\n    hedge: {{ after: 1ms }}\n  \
            - match: {{ grpc: echo.Echo/Bidi }}\n    service: orders\n    timeout: 100ms\n  \
            - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
-           - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
+           - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n    rate_limit: {{ per_second: 1, burst: 1 }}\n"
     );
     std::fs::write(authority.folder().join("backends.json"), "[]").unwrap();
     Gateway::start_in(&yaml, authority.folder()).await
