@@ -437,6 +437,10 @@ async fn every_refusal_moves_one_counter() {
     few.grpc(7, END_STREAM, "/dead/Get", &[]).await;
     ledger.expect(&gateway, "a late stream", ["", "", "shutting_down"]).await;
 
+    assert_complete(&ledger);
+}
+
+fn assert_complete(ledger: &Ledger) {
     let reasons: Vec<&str> = ledger.counted.keys().map(|[.., reason]| &**reason).collect();
     for reason in RejectReason::ALL {
         assert!(reasons.contains(&reason.name()), "nothing here is {}", reason.name());
