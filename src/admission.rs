@@ -21,5 +21,5 @@ pub use learned::Learned;
 pub use learning::{EndedCall, Learning};
 pub use permits::Permits;
 pub use rate_limit::{RateLimit, RateLimitSettings};
-pub use seen::{CLASSES, Ended, Seen, class_of};
+pub use seen::{Ended, Seen, class_of};
 pub use service_time::ServiceTime;

@@ -60,10 +60,8 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// The queue that a request of the caller with this hash joins; `None` is the one queue of those that
-    /// are not told apart.
-    pub fn choose(&self, caller: Option<u64>) -> usize {
-        let Some(caller) = caller else { return 0 };
+    /// The queue that a request of the caller with this hash joins.
+    pub fn choose(&self, caller: u64) -> usize {
         let ends = deal(caller).map(|queue| (self.queues[queue].end.load(Relaxed), queue));
         ends.into_iter().min().map_or(0, |(_, queue)| queue)
     }
@@ -142,7 +140,7 @@ mod tests {
 
     fn join(flows: &Flows, caller: char, weight: u32) -> (Ticket, char) {
         let hash = (caller as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (flows.join(flows.choose(Some(hash)), weight), caller)
+        (flows.join(flows.choose(hash), weight), caller)
     }
 
     #[test]
@@ -186,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_not_told_apart_are_served_as_they_came() {
+    fn those_of_one_queue_are_served_as_they_came() {
         let flows = Flows::default();
-        let tags: Vec<_> = (0..5).map(|_| flows.join(flows.choose(None), 1).tag()).collect();
+        let tags: Vec<_> = (0..5).map(|_| flows.join(0, 1).tag()).collect();
         assert!(tags.is_sorted());
         assert_eq!(flows.ahead(0), 5);
     }

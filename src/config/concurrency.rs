@@ -1,6 +1,6 @@
 //! Reads the limits of requests in flight.
 
-use super::keys::{CALLER, CONCURRENCY};
+use super::keys::{CALLER, CONCURRENCY, WEIGHT};
 use super::node::{Node, Value};
 use super::read::{Fields, scalar, unfit};
 use super::report::Problems;
@@ -76,16 +76,12 @@ fn weights(node: &Node, problems: &Problems) -> Box<[(Box<str>, u32)]> {
         unfit(node, "a mapping from callers to weights is wanted", "write { gold: 4 }", problems);
         return Box::default();
     };
-    let weight = |text: &str| {
-        let weight = text.parse::<u32>().ok().filter(|weight| (1..=1000).contains(weight));
-        weight.ok_or_else(|| format!("`{text}` is no weight: write 1 to 1000"))
-    };
     for entry in entries.iter().filter(|entry| entry.key.is_empty()) {
         problems.error(entry.span, "a caller without a name has no weight of its own", "name it");
     }
-    let read = entries
-        .iter()
-        .filter_map(|entry| Some(((&*entry.key).into(), scalar(&entry.value, problems, weight)?)));
+    let read = entries.iter().filter_map(|entry| {
+        Some(((&*entry.key).into(), scalar(&entry.value, problems, |text| WEIGHT.read(text))?))
+    });
     let mut weights: Vec<(Box<str>, u32)> = read.collect();
     weights.sort();
     weights.into()

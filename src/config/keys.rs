@@ -20,7 +20,7 @@ mod tls;
 
 use std::time::Duration;
 
-pub use concurrency::{CALLER, CONCURRENCY, RATE_LIMIT};
+pub use concurrency::{CALLER, CONCURRENCY, RATE_LIMIT, WEIGHT};
 pub use control::{CONTROL, CONTROL_ROLE};
 pub use discover::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;

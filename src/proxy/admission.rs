@@ -173,7 +173,7 @@ impl Admission {
     /// How long it would have to wait.
     pub fn join(self: &Rc<Self>, arrival: &Arrival<'_>) -> Result<Waiting, Duration> {
         let (caller, weight) = arrival.caller;
-        let queue = self.flows.choose(Some(caller));
+        let queue = self.flows.choose(caller);
         let ahead = self.flows.ahead(queue);
         let limit = self.permits.limit().unwrap_or(u32::MAX);
         let expected = self.wait_behind(ahead.saturating_add(1), limit);

@@ -8,7 +8,7 @@ use crate::balance::{cookie_name, header_name, parameter_name};
 use crate::model::CallerKey;
 use crate::service::{LearningMode, Refusal};
 use crate::text::keys::{
-    Absent, Key, Part, Setting, Shape, Short, ValueKind, Word, duration, number, section, word,
+    Absent, Form, Key, Part, Setting, Shape, Short, Word, duration, number, section, word,
 };
 
 impl Word for LearningMode {
@@ -51,6 +51,9 @@ impl From<CallerIs> for CallerKey {
 
 const LIMITS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 
+/// A caller's weight.
+pub const WEIGHT: Form<u32> = number(1..=1000);
+
 section! {
     /// How many requests of a service may be in flight.
     pub static CONCURRENCY: ConcurrencyKeys = "services.*.concurrency", short Short::Key("mode");
@@ -73,7 +76,7 @@ section! {
     key: Part = Shape::Mapping(&CALLER), Absent::Words("`client`"),
         "who shares: callers with another key get their [fair share](operating.md#overload) of what can be \
          served, however much others send";
-    weights: Part = Shape::NamedValues(&NONEMPTY, ValueKind::Number(1, 1000)), Absent::Nothing,
+    weights: Part = Shape::NamedValues(&NONEMPTY, WEIGHT.kind), Absent::Nothing,
         "by the value of `key`: shares of callers that are to have more than others, which have 1";
     refuse_with: Setting<Refusal> = word(), Refusal::ResourceExhausted,
         "what refused calls are answered: RESOURCE_EXHAUSTED and 429, or UNAVAILABLE and 503";
