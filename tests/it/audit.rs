@@ -70,16 +70,3 @@ fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
-
-/// Runs `ctl`; its output, or what it says on standard error.
-fn ctl(gateway: &Process, line: &str) -> Result<String, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-        .args(["ctl", "--control", &format!("http://{}", gateway.control)])
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
-    }
-}

@@ -11,7 +11,7 @@ async fn each_change_and_each_refusal_has_its_line() {
     let site = Site::new(true);
     let gateway = site.start().await;
     assert_eq!(fs::metadata(site.audit()).unwrap().mode() & 0o777, 0o600);
-    ctl(&gateway, "set-weight echo a:1=7 --by ann --reason slow").unwrap();
+    gateway.ctl("set-weight echo a:1=7 --by ann --reason slow").unwrap();
     let told = site.lines();
     let [start, intent, done] = &told[..] else { panic!("{told:?}") };
     assert_eq!((&start["event"], &intent["event"]), (&"opened".into(), &"intent".into()));
@@ -43,7 +43,7 @@ async fn each_change_and_each_refusal_has_its_line() {
         ("log-level loud", "loud"),
     ] {
         let before = site.lines().len();
-        ctl(&gateway, command).unwrap_err();
+        gateway.ctl(command).unwrap_err();
         eventually("it is in the audit", async || site.lines().len() > before).await;
         let told = site.lines();
         assert_eq!(told.len(), before + 1, "{command}: one line, and no more");
@@ -52,19 +52,19 @@ async fn each_change_and_each_refusal_has_its_line() {
         assert!(line["error"].as_str().unwrap().contains(part), "{command}: {line}");
         assert!(line["method"].is_string(), "{command}: {line}");
     }
-    ctl(&gateway, "log-level debug").unwrap();
+    gateway.ctl("log-level debug").unwrap();
     let line = site.told("done").await;
     assert_eq!((&line["method"], &line["new"]), (&"SetLogLevel".into(), &"debug".into()));
-    ctl(&gateway, "set-weight echo b:1=9 --ttl 50ms").unwrap();
+    gateway.ctl("set-weight echo b:1=9 --ttl 50ms").unwrap();
     let line = site.told("ended").await;
     assert!(line["old"].as_str().unwrap().contains("the weight of `b:1`"), "{line}");
     site.configure(true, "");
     gateway.hang_up();
     site.told("reload").await;
     let before = site.lines().len();
-    ctl(&gateway, "backends").unwrap();
-    ctl(&gateway, "history echo").unwrap();
-    ctl(&gateway, "backends nowhere").unwrap_err();
+    gateway.ctl("backends").unwrap();
+    gateway.ctl("history echo").unwrap();
+    gateway.ctl("backends nowhere").unwrap_err();
     assert_eq!(site.lines().len(), before, "who only looks has no line");
 }
 
@@ -72,15 +72,15 @@ async fn each_change_and_each_refusal_has_its_line() {
 async fn in_strict_mode_what_cannot_be_written_is_not_done() {
     let site = Site::new(true);
     let gateway = site.start().await;
-    ctl(&gateway, "set-weight echo a:1=7").unwrap();
+    gateway.ctl("set-weight echo a:1=7").unwrap();
     fs::remove_file(site.audit()).unwrap();
     fs::create_dir(site.audit()).unwrap();
     for command in ["set-weight echo a:1=8", "set-split main echo=5", "log-level debug"] {
-        let refused = ctl(&gateway, command).unwrap_err();
+        let refused = gateway.ctl(command).unwrap_err();
         assert!(refused.contains("not in effect: the audit, which is strict"), "{refused}");
         assert!(refused.contains("(UNAVAILABLE)"), "{refused}");
     }
-    let now = ctl(&gateway, "backends echo --output json").unwrap();
+    let now = gateway.ctl("backends echo --output json").unwrap();
     let now: Value = serde_json::from_str(&now).unwrap();
     let service = &now["services"][0];
     assert_eq!((&service["revision"], &service["backends"][0]["weight"]), (&2.into(), &7.into()));
@@ -93,7 +93,7 @@ async fn in_strict_mode_what_cannot_be_written_is_not_done() {
         site.lines().iter().filter(|line| line["event"] == "failed").count() == 3
     })
     .await;
-    ctl(&gateway, "set-weight echo a:1=9").unwrap();
+    gateway.ctl("set-weight echo a:1=9").unwrap();
     assert_eq!(scrape(gateway.metrics).await.value("equipoise_audit_up", &[]), 1.0);
     assert_eq!(site.told("done").await["revision"], 3);
 }
@@ -104,7 +104,7 @@ async fn without_strict_changes_are_made_and_told_later() {
     let gateway = site.start().await;
     fs::remove_file(site.audit()).unwrap();
     fs::create_dir(site.audit()).unwrap();
-    ctl(&gateway, "set-weight echo a:1=8").unwrap();
+    gateway.ctl("set-weight echo a:1=8").unwrap();
     assert_eq!(scrape(gateway.metrics).await.value("equipoise_audit_up", &[]), 0.0);
     gateway
         .said(|line| {
@@ -120,9 +120,9 @@ async fn a_renamed_file_is_followed_by_a_new_one() {
     let site = Site::new(true);
     let gateway = site.start().await;
     let old = site.folder.path().join("audit.1");
-    ctl(&gateway, "set-weight echo a:1=7").unwrap();
+    gateway.ctl("set-weight echo a:1=7").unwrap();
     fs::rename(site.audit(), &old).unwrap();
-    ctl(&gateway, "set-weight echo a:1=8").unwrap();
+    gateway.ctl("set-weight echo a:1=8").unwrap();
     let events = |path| {
         let events = lines(path).into_iter().map(|line| line["event"].as_str().unwrap().to_owned());
         events.collect::<Vec<_>>()

@@ -1,7 +1,5 @@
 //! `--dry-run`: what would be is what then is, and nothing is until then.
 
-use std::process::Command;
-
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -19,20 +17,8 @@ fn yaml(health: &str) -> String {
     )
 }
 
-fn ctl(gateway: &Process, line: &str) -> Result<String, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-        .args(["ctl", "--control", &format!("http://{}", gateway.control)])
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
-    }
-}
-
 fn json(gateway: &Process, line: &str) -> Value {
-    let told = ctl(gateway, &format!("{line} --output json"));
+    let told = gateway.ctl(&format!("{line} --output json"));
     serde_json::from_str(&told.unwrap_or_else(|error| panic!("{line}: {error}"))).unwrap()
 }
 
@@ -116,7 +102,7 @@ async fn what_would_be_is_what_then_is_and_nothing_is_changed_before() {
         let told = weights(&preview["preview"]["shares"], &|it| it["after"]["weight"].clone());
         assert_eq!(told, is, "{line}");
     }
-    let level = ctl(&gateway, "log-level debug --dry-run").unwrap();
+    let level = gateway.ctl("log-level debug --dry-run").unwrap();
     assert_eq!(level, "nothing is changed: it would be debug; configured is info\n");
     assert_eq!(json(&gateway, "log-level")["level"], "info");
 }
@@ -136,7 +122,7 @@ async fn shares_and_refusals_are_those_of_the_change() {
     // Picks by chance: within some standard deviations.
     assert!((share(1, "after", "expected_share") - 0.5).abs() < 0.05, "{preview}");
     assert!((share(0, "before", "expected_share") - 0.6).abs() < 0.05, "{preview}");
-    let shown = ctl(&gateway, "set-split canary carts=9 --dry-run").unwrap();
+    let shown = gateway.ctl("set-split canary carts=9 --dry-run").unwrap();
     let shown = shown.replace("\n  ", " ");
     assert!(shown.contains("the split of canary stays at revision 1; it would be 2"), "{shown}");
     assert!(shown.contains("1 -> 9") && shown.contains("10.0 % -> 50.0 %"), "{shown}");
@@ -151,10 +137,10 @@ async fn shares_and_refusals_are_those_of_the_change() {
         "set-split nowhere carts=3",
         "log-level loud",
     ] {
-        let tried = ctl(&gateway, &format!("{line} --dry-run")).unwrap_err();
-        assert_eq!(tried, ctl(&gateway, line).unwrap_err(), "{line}");
+        let tried = gateway.ctl(&format!("{line} --dry-run")).unwrap_err();
+        assert_eq!(tried, gateway.ctl(line).unwrap_err(), "{line}");
     }
-    let wrong = ctl(&gateway, "drain orders a:1 --wait --dry-run").unwrap_err();
+    let wrong = gateway.ctl("drain orders a:1 --wait --dry-run").unwrap_err();
     assert!(wrong.contains("cannot be used with"), "{wrong}");
 }
 
@@ -163,8 +149,8 @@ async fn a_dry_run_reaches_no_backend_and_resets_no_count() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gateway = Process::start(&yaml(", health: { tcp: {}, interval: 100ms }")).await;
-    ctl(&gateway, &format!("add orders {address} --dry-run")).unwrap();
-    ctl(&gateway, "add orders name.invalid:1 --dry-run").unwrap();
+    gateway.ctl(&format!("add orders {address} --dry-run")).unwrap();
+    gateway.ctl("add orders name.invalid:1 --dry-run").unwrap();
     let connected = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await;
     assert!(connected.is_err(), "it was only a question");
 

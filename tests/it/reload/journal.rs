@@ -61,19 +61,6 @@ impl Site {
     }
 }
 
-/// Runs `ctl`; its output, or what it says on standard error.
-fn ctl(gateway: &Process, line: &str) -> Result<String, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-        .args(["ctl", "--control", &format!("http://{}", gateway.control)])
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
-    }
-}
-
 async fn service(gateway: &Process) -> proto::Service {
     let mut control = Control::connect(gateway.control).await;
     let request = proto::GetServiceRequest { service: "echo".into(), since_revision: None };
@@ -151,7 +138,7 @@ async fn every_kind_of_override_and_the_history_outlive_a_restart() {
         "set-policy echo maglev key.header=x-user",
         "set-split canary other=4 --reason canary",
     ] {
-        let told = ctl(&gateway, line).unwrap();
+        let told = gateway.ctl(line).unwrap();
         assert!(!told.contains("lost"), "{told}");
     }
     gateway.kill();
@@ -172,21 +159,21 @@ async fn every_kind_of_override_and_the_history_outlive_a_restart() {
     assert!(now.overrides[1].until.is_some() && now.overrides[4].until.is_some());
     let ejected = now.backends.iter().find(|backend| backend.address == "d:1").unwrap();
     assert!(ejected.state_left_seconds > Some(3000.0), "{ejected:?}");
-    let split = ctl(&gateway, "split canary --output json").unwrap();
+    let split = gateway.ctl("split canary --output json").unwrap();
     let split: Value = serde_json::from_str(&split).unwrap();
     assert_eq!(split["splits"][0]["shares"][1]["weight"], 4);
     // What was done before the restart is undone after it.
-    let history = ctl(&gateway, "history echo --output json").unwrap();
+    let history = gateway.ctl("history echo --output json").unwrap();
     let history: Value = serde_json::from_str(&history).unwrap();
     assert_eq!(history["changes"].as_array().unwrap().len(), 7);
     let first = &history["changes"][6];
     assert_eq!((&first["actor"], &first["reason"]), (&"ann".into(), &"big".into()));
-    assert!(ctl(&gateway, "revert echo 2").unwrap_err().contains("(ABORTED)"));
+    assert!(gateway.ctl("revert echo 2").unwrap_err().contains("(ABORTED)"));
     for revision in 3..=8 {
-        ctl(&gateway, &format!("revert echo {revision} --allow-empty")).unwrap();
+        gateway.ctl(&format!("revert echo {revision} --allow-empty")).unwrap();
     }
-    assert!(ctl(&gateway, "revert echo 2").unwrap_err().contains("revision 9"));
-    ctl(&gateway, "revert-split canary 2").unwrap();
+    assert!(gateway.ctl("revert echo 2").unwrap_err().contains("revision 9"));
+    gateway.ctl("revert-split canary 2").unwrap();
     let now = service(&gateway).await;
     let expected = [("a:1", 80), ("b:1", 1), ("c:1", 1), ("d:1", 1)];
     assert_eq!(weights(&now), expected.map(|(name, weight)| (name.to_owned(), weight)).into());
@@ -194,7 +181,7 @@ async fn every_kind_of_override_and_the_history_outlive_a_restart() {
     gateway.kill();
     let gateway = site.start().await;
     assert_eq!(weights(&service(&gateway).await)["a:1"], 80);
-    let split = ctl(&gateway, "split canary --output json").unwrap();
+    let split = gateway.ctl("split canary --output json").unwrap();
     assert!(split.contains("\"weight\": 1,"), "{split}");
 }
 
@@ -202,9 +189,9 @@ async fn every_kind_of_override_and_the_history_outlive_a_restart() {
 async fn a_time_goes_on_while_the_gateway_is_down() {
     let site = Site::new();
     let gateway = site.start().await;
-    ctl(&gateway, "set-weight echo a:1=80").unwrap();
-    ctl(&gateway, "set-weight echo a:1=5 b:1=6 --ttl 2s").unwrap();
-    ctl(&gateway, "set-weight echo c:1=7 --ttl 1h").unwrap();
+    gateway.ctl("set-weight echo a:1=80").unwrap();
+    gateway.ctl("set-weight echo a:1=5 b:1=6 --ttl 2s").unwrap();
+    gateway.ctl("set-weight echo c:1=7 --ttl 1h").unwrap();
     gateway.kill();
     let mut gateway = site.start().await;
     eventually("it is over", async || {
@@ -212,7 +199,7 @@ async fn a_time_goes_on_while_the_gateway_is_down() {
         (now["a:1"], now["b:1"], now["c:1"]) == (80, 1, 7)
     })
     .await;
-    ctl(&gateway, "set-weight echo d:1=9 --ttl 1ms").unwrap();
+    gateway.ctl("set-weight echo d:1=9 --ttl 1ms").unwrap();
     gateway.terminate();
     gateway.ended().await;
     let gateway = site.start().await;
@@ -226,7 +213,7 @@ async fn what_is_no_longer_configured_has_ended_and_does_not_come_back() {
     for line in
         ["set-weight echo a:1=80 d:1=8", "set-weight other x:1=9", "set-split canary other=4"]
     {
-        ctl(&gateway, line).unwrap();
+        gateway.ctl(line).unwrap();
     }
     gateway.kill();
     let text = std::fs::read_to_string(site.file()).unwrap();
@@ -249,12 +236,12 @@ async fn what_is_no_longer_configured_has_ended_and_does_not_come_back() {
     let gateway = site.start().await;
     let now = service(&gateway).await;
     assert_eq!((now.revision, weights(&now)["a:1"], weights(&now)["d:1"]), (2, 80, 1));
-    let listed = ctl(&gateway, "services --output json").unwrap();
+    let listed = gateway.ctl("services --output json").unwrap();
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let other = &listed["services"][1];
     assert_eq!((&other["name"], &other["overrides"]), (&"other".into(), &0.into()));
     assert!(other["revision"].as_u64() > Some(2), "it repeats no revision: {other}, {before}");
-    let history = ctl(&gateway, "history echo").unwrap();
+    let history = gateway.ctl("history echo").unwrap();
     assert!(history.contains("no longer configured, and so ended"), "{history}");
 }
 
@@ -268,8 +255,8 @@ fn service_revision(site: &Site) -> usize {
 async fn a_journal_that_is_torn_damaged_or_in_use_is_told() {
     let site = Site::new();
     let gateway = site.start().await;
-    ctl(&gateway, "set-weight echo a:1=80").unwrap();
-    ctl(&gateway, "set-weight echo b:1=70").unwrap();
+    gateway.ctl("set-weight echo a:1=80").unwrap();
+    gateway.ctl("set-weight echo b:1=70").unwrap();
     let refused = site.refused();
     assert!(refused.contains("another gateway has the journal of overrides"), "{refused}");
     gateway.kill();
@@ -285,7 +272,7 @@ async fn a_journal_that_is_torn_damaged_or_in_use_is_told() {
         |reason| page.value("equipoise_overrides_journal_failures_total", &[("reason", reason)]);
     assert_eq!((failures("torn"), failures("corrupt")), (1.0, 0.0));
     assert_eq!(page.value("equipoise_overrides_journal_up", &[]), 1.0);
-    ctl(&gateway, "set-weight echo b:1=70").unwrap();
+    gateway.ctl("set-weight echo b:1=70").unwrap();
     gateway.kill();
 
     let text = std::fs::read_to_string(site.journal()).unwrap();

@@ -48,6 +48,19 @@ impl Process {
         Process::by(command, file).await
     }
 
+    /// Runs `ctl`; its output, or what it says on standard error.
+    pub fn ctl(&self, line: &str) -> Result<String, String> {
+        let output = Command::new(BINARY)
+            .args(["ctl", "--control", &format!("http://{}", self.control)])
+            .args(line.split_whitespace())
+            .output()
+            .unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
+    }
+
     /// Kills it, as a crash of the machine would but for the page cache, and waits until it is gone.
     pub fn kill(mut self) {
         let _ = self.child.kill();
