@@ -116,10 +116,10 @@ impl Admission {
         self.permits.try_acquire_stream(limit.unwrap_or(u32::MAX))
     }
 
-    /// Returns the permit of a call that came at that time, and learns from it.
-    pub fn release(&self, call: AdmittedCall, came: Time) {
+    /// Returns the permit of a call, and learns from it.
+    pub fn release(&self, call: AdmittedCall) {
         let (now, worker) = (self.worker.now(), self.worker.index());
-        let held = now.since(came).saturating_sub(Duration::from_micros(call.waited.into()));
+        let held = Duration::from_micros(call.held.into());
         match call.end {
             End::Failed => {}
             End::Answered => {

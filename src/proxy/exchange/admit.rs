@@ -156,7 +156,9 @@ impl Exchange {
             AttemptOutcome::ClientGone => End::GivenUp,
             _ => End::Failed,
         };
-        self.permit.set(Permit::Call(AdmittedCall { end, ..call }));
+        // A client that is slow to read its answer tells nothing of the backend.
+        let at = outcome.answered.unwrap_or_else(|| self.proxy.worker.now());
+        self.permit.set(Permit::Call(call.ended(end, self.started, at)));
     }
 
     /// Returns the permit, if the request holds one.
@@ -166,7 +168,7 @@ impl Exchange {
         let Some(admission) = self.admission() else { return };
         match permit {
             Permit::None => {}
-            Permit::Call(call) => admission.release(call, self.started),
+            Permit::Call(call) => admission.release(call),
             Permit::Stream => admission.release_stream(),
         }
     }
